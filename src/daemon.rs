@@ -211,20 +211,24 @@ fn saved_state(config: &Config) -> Result<SavedState, StartError> {
     }
 }
 
-/// The line to the service as the settings describe it, and what finds agents on it. `emulator` is the one that `--emulator` means.
-pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Result<(Foundry, Targets), InvalidSuffix> {
-    let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
-    let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
-    let surroundings = Surroundings {
+/// What credentials use besides their own settings.
+pub(crate) fn surroundings(config: &Config) -> Surroundings {
+    Surroundings {
         variable: Arc::new(config::variable),
         trusted_certificates: config.trusted_certificates.clone(),
         resolve: config.resolve.clone(),
         proxies: config.proxies.clone(),
         ..Surroundings::default()
-    };
+    }
+}
+
+/// The line to the service as the settings describe it, and what finds agents on it. `emulator` is the one that `--emulator` means.
+pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Result<(Foundry, Targets), InvalidSuffix> {
+    let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
+    let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
     let finder = Arc::clone(&emulators);
     let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
-    let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
+    let tokens = Tokens::new(config.credential.clone(), surroundings(config), of_emulator);
     let settings = Settings {
         allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
         trusted_certificates: config.trusted_certificates.clone(),

@@ -15,7 +15,7 @@ mod auth;
 mod chats;
 pub mod daemon;
 pub(crate) mod doctor;
-mod files;
+pub(crate) mod files;
 mod follow;
 mod invoke;
 mod listed;

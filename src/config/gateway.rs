@@ -181,8 +181,13 @@ pub struct Grant {
 pub struct KnownGateway {
     /// Its address: `https://HOST[:PORT]`.
     pub url: String,
-    /// Where the token is.
-    pub token: SecretSource,
+    /// Where the token is. Either this or an audience.
+    #[serde(default)]
+    pub token: Option<SecretSource>,
+    /// The gateway's own audience, for which the credential of `[credential]` is asked for a token: where the gateway trusts Microsoft
+    /// Entra ID.
+    #[serde(default)]
+    pub audience: Option<String>,
     /// A PEM file with the authorities that may have signed its certificate, besides the system's.
     #[serde(default)]
     pub authorities: Option<PathBuf>,
@@ -241,7 +246,9 @@ impl AgentSettings {
 impl KnownGateway {
     /// The files that decide over trust.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> + use<> {
-        [self.token.path().map(ToOwned::to_owned), self.authorities.clone()].into_iter().flatten()
+        [self.token.as_ref().and_then(|token| token.path().map(ToOwned::to_owned)), self.authorities.clone()]
+            .into_iter()
+            .flatten()
     }
 }
 

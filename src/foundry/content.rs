@@ -83,11 +83,11 @@ impl Content {
     }
 
     /// Why it could not be read, if it could not.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         self.failure.get().cloned()
     }
 
-    pub(super) fn body(&self) -> reqwest::Body {
+    pub(crate) fn body(&self) -> reqwest::Body {
         reqwest::Body::wrap_stream(self.pieces())
     }
 

@@ -10,6 +10,7 @@ use crate::rpc::binding::Binding;
 use crate::rpc::client::{CLIENT_STALL, Client, Stall};
 use crate::rpc::proven::Proven;
 use bytes::Bytes;
+use cupola_protocol::headers::TraceParent;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
@@ -38,18 +39,21 @@ pub(super) enum Answers {
 }
 
 /// Makes the calls in a message. Dropping this, or the body it gives, cancels them.
+#[expect(clippy::too_many_arguments, reason = "each is a part of one request")]
 pub(super) async fn exchange(
     connection: &Arc<Connection>,
     caller: &Caller,
     proven: Proven,
     meter: &Metered,
     answers: Answers,
+    traceparent: Option<TraceParent>,
     message: Bytes,
     room: Room,
 ) -> Response<Body> {
     let daemon = &connection.gateway.daemon;
     let (client, messages) =
         Client::new(daemon, connection.number, connection.ends.clone(), answers == Answers::Events);
+    let client = client.within(traceparent);
     let (cancelled, last) = (daemon.shutdown.work(), CancellationToken::new());
     let outbox = Outbox::new(messages, client.clone(), last.clone(), cancelled.clone().drop_guard());
     let calls = connection.calls(&client, Binding::proven(proven, true), &cancelled);

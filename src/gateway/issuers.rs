@@ -1,8 +1,10 @@
 //! The issuers that the gateway trusts, and their keys: found by discovery (`OpenID` Connect Discovery 1.0), kept, and asked for
 //! again when a token names a key that is not known, because issuers change their keys.
 
+use super::caller::{Caller, NoCaller};
 use super::keys::Keys;
-use super::token::{TokenFault, Unverified, Verified};
+use super::proofs::{self, Proof, Proofs};
+use super::token::{TokenFault, Unverified};
 use crate::config::Config;
 use crate::config::gateway::{GatewaySettings, IssuerSettings, is_confidential};
 use crate::system::tls;
@@ -31,6 +33,16 @@ pub(super) struct Issuers {
     client: reqwest::Client,
     /// How long they are not asked again.
     rest: Duration,
+    proofs: Proofs,
+}
+
+/// Why a token leads to no caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoProof {
+    #[error(transparent)]
+    Token(#[from] TokenFault),
+    #[error(transparent)]
+    Caller(#[from] NoCaller),
 }
 
 #[derive(Debug)]
@@ -69,20 +81,34 @@ impl Issuers {
         let client = builder.build().map_err(|error| error.to_string())?;
         let issuer = |rules: &IssuerSettings| Issuer { rules: rules.clone(), kept: Mutex::default() };
         let issuers = settings.issuers.iter().map(issuer).collect();
-        Ok(Self { trusted: issuers, client, rest: settings.key_rest })
+        Ok(Self { trusted: issuers, client, rest: settings.key_rest, proofs: Proofs::default() })
     }
 
-    /// What a token proves, and the rules of its issuer.
-    pub(super) async fn verify(&self, token: &str) -> Result<(Verified, &IssuerSettings), TokenFault> {
+    /// The caller that a token proves. One whose token was verified before is known by its digest, while that still holds.
+    pub(super) async fn caller(&self, token: &str, settings: &GatewaySettings) -> Result<Caller, NoProof> {
+        let digest = proofs::digest(token);
+        if let Some(proof) = self.proofs.get(&digest)
+            && let Some(issuer) = self.trusted.get(proof.issuer)
+        {
+            let keys = self.keys(issuer, proof.key.as_deref()).await;
+            if proof.holds(&keys, SystemTime::now()) {
+                return Ok(proof.caller);
+            }
+            self.proofs.forget(&digest);
+        }
         let unverified = Unverified::parse(token)?;
         let named = unverified.issuer().ok_or(TokenFault::UnknownIssuer)?;
-        let issuer = self.trusted.iter().find(|issuer| issuer.rules.issuer == named);
-        let issuer = issuer.ok_or(TokenFault::UnknownIssuer)?;
-        let keys = self.keys(issuer, unverified.key.as_deref()).await;
+        let found = self.trusted.iter().enumerate().find(|(_, issuer)| issuer.rules.issuer == named);
+        let (index, issuer) = found.ok_or(TokenFault::UnknownIssuer)?;
+        let key = unverified.key.clone();
+        let keys = self.keys(issuer, key.as_deref()).await;
         if keys.is_empty() {
-            return Err(TokenFault::NoKeys);
+            return Err(TokenFault::NoKeys.into());
         }
-        Ok((unverified.verify(&issuer.rules, &keys, SystemTime::now())?, &issuer.rules))
+        let verified = unverified.verify(&issuer.rules, &keys, SystemTime::now())?;
+        let caller = Caller::of_token(&verified, &issuer.rules, settings)?;
+        self.proofs.keep(digest, Proof::new(index, key, keys, caller.clone()));
+        Ok(caller)
     }
 
     /// Are the keys of every issuer known?

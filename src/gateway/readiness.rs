@@ -10,6 +10,8 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::methods::doctor::delegation::{Delegation, of_gateway};
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::target::AgentName;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -18,14 +20,28 @@ use tokio::time::Instant;
 const GOOD_FOR: Duration = Duration::from_mins(1);
 /// How long a bad result is kept. It is short, so that an operator soon sees that the problem is solved.
 const BAD_FOR: Duration = Duration::from_secs(5);
-/// How long the service may take to answer. Probes commonly wait for 5 s.
+/// How long the service may take to answer for one agent; all of them are asked side by side. Probes commonly wait for 5 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the service said last about the gateway's own credential.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     /// Held while the service is asked, so that one look serves every probe.
-    last: Mutex<Option<(Instant, Result<(), String>)>>,
+    last: Mutex<Option<Look>>,
+}
+
+#[derive(Debug)]
+struct Look {
+    since: Instant,
+    /// What is missing for each agent.
+    agents: BTreeMap<AgentName, Option<&'static str>>,
+}
+
+impl Look {
+    fn outcome(&self) -> Result<(), String> {
+        let missing = self.agents.iter().find_map(|(name, missing)| Some((name, (*missing)?)));
+        missing.map_or(Ok(()), |(name, missing)| Err(format!("agent {name}: {missing}")))
+    }
 }
 
 impl Readiness {
@@ -50,25 +66,28 @@ impl Readiness {
 
     async fn own_credential(&self, daemon: &Daemon, settings: &GatewaySettings) -> Result<(), String> {
         let mut last = self.last.lock().await;
-        if let Some((since, outcome)) = &*last
-            && since.elapsed() < if outcome.is_ok() { GOOD_FOR } else { BAD_FOR }
-        {
-            return outcome.clone();
+        if let Some(look) = &*last {
+            let outcome = look.outcome();
+            if look.since.elapsed() < if outcome.is_ok() { GOOD_FOR } else { BAD_FOR } {
+                return outcome;
+            }
         }
-        let looking = of_gateway(daemon, settings);
-        let outcome = if let Ok(found) = tokio::time::timeout(LOOK_LIMIT, looking).await {
-            found.into_iter().try_for_each(|(name, looked)| {
-                let missing = missing(&looked);
-                missing.map_or(Ok(()), |missing| Err(format!("agent {name}: {missing}")))
-            })
-        } else {
-            tracing::warn!("the service did not say in time what the gateway's credential may do");
-            last.as_ref().map_or(Ok(()), |(_, outcome)| outcome.clone())
-        };
+        let mut agents = BTreeMap::new();
+        for (name, looked) in of_gateway(daemon, settings, LOOK_LIMIT).await {
+            let missing = if let Some(looked) = looked {
+                missing(&looked)
+            } else {
+                tracing::warn!(agent = %name, "the service did not say in time what the gateway's credential may do");
+                last.as_ref().and_then(|look| *look.agents.get(name)?)
+            };
+            agents.insert(name.clone(), missing);
+        }
+        let look = Look { since: Instant::now(), agents };
+        let outcome = look.outcome();
         if let Err(missing) = &outcome {
             tracing::warn!(missing, "not ready");
         }
-        *last = Some((Instant::now(), outcome.clone()));
+        *last = Some(look);
         outcome
     }
 }

@@ -7,6 +7,8 @@ use super::answers::{self, Refusal, refused, seal, words};
 use super::caller::{Caller, NoCaller};
 use super::connection::Connection;
 use super::exchange::{Answers, exchange};
+use super::files::{self, Sent, whole};
+use super::issuers::NoProof;
 use super::token::TokenFault;
 use super::websocket;
 use crate::inbound::connection::http::body;
@@ -14,6 +16,8 @@ use crate::inbound::connection::http::response::Body;
 use crate::rpc::proven::Proven;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::files::RemotePath;
+use cupola_protocol::headers::TraceParent;
 use cupola_protocol::id::RunId;
 use cupola_protocol::target::AgentName;
 use http::header::{
@@ -25,6 +29,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -33,6 +39,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Where a browser or a program continues a stream of events.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What follows the version in `traceparent`: the ids of the trace and the span and the flags, each after a dash.
+const TRACEPARENT_REST: usize = 53;
+/// The span that a request is part of.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long what a certificate has proven counts: its own end is looked at when the next connection is made.
 const CERTIFICATE_FOR: Duration = Duration::from_hours(1);
 
@@ -47,19 +57,21 @@ enum Route {
     Rpc(Option<AgentName>),
     /// The events of a run.
     Events(Option<AgentName>, RunId),
+    /// A file of a session.
+    File(Option<AgentName>, RemotePath),
 }
 
 /// Answers one request. Every answer passes here once, so this is where requests are counted.
 pub(super) async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Sent>, Infallible> {
     let began = Instant::now();
     let method = request.method().clone();
     let allowed = allowed_origin(&connection, request.headers());
     let (mut response, origin) = match allowed {
-        Ok(origin) => (take(&connection, request).await.unwrap_or_else(refused), origin),
-        Err(refusal) => (refused(refusal), None),
+        Ok(origin) => (take(&connection, request).await.unwrap_or_else(|refusal| whole(refused(refusal))), origin),
+        Err(refusal) => (whole(refused(refusal)), None),
     };
     seal(response.headers_mut(), origin);
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
@@ -83,24 +95,25 @@ fn allowed_origin(connection: &Connection, headers: &HeaderMap) -> Result<Option
     Ok(Some(origin.clone()))
 }
 
-async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> Result<Response<Sent>, Refusal> {
     let route = route(request.uri().path(), request.uri().query())?;
     let gateway = &connection.gateway;
-    let (agent, run) = match route {
-        Route::Health => return Ok(words(StatusCode::OK, "ok")),
+    let (agent, run, file) = match route {
+        Route::Health => return Ok(whole(words(StatusCode::OK, "ok"))),
         Route::Readiness => {
             let found = gateway.readiness.look(&gateway.daemon, &gateway.issuers, &gateway.settings).await;
             let (status, reason) = found.map_or_else(
                 |reason| (StatusCode::SERVICE_UNAVAILABLE, reason),
                 |()| (StatusCode::OK, "ready".to_owned()),
             );
-            return Ok(words(status, &reason));
+            return Ok(whole(words(status, &reason)));
         }
-        Route::Rpc(agent) => (agent, None),
-        Route::Events(agent, run) => (agent, Some(run)),
+        Route::Rpc(agent) => (agent, None, None),
+        Route::Events(agent, run) => (agent, Some(run), None),
+        Route::File(agent, path) => (agent, None, Some(path)),
     };
     if request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN) {
-        return Ok(answers::preflight());
+        return Ok(whole(answers::preflight()));
     }
     let caller = prove(connection, request.headers()).await?;
     let meter = gateway.limits.of(caller.id);
@@ -115,13 +128,19 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
         let (status, kind) = (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ShuttingDown);
         return Err(Refusal::because(status, kind, "the gateway is stopping", hint));
     }
+    if let Some(path) = file {
+        if !matches!(*request.method(), Method::GET | Method::PUT) {
+            return Err(wrong_method("GET or PUT"));
+        }
+        return Ok(files::serve(connection, &caller, proven, &meter, &path, request).await);
+    }
     if let Some(run) = run {
         if request.method() != Method::GET {
             return Err(wrong_method("GET"));
         }
         let message = attach(&run, request.headers())?;
         let room = gateway.daemon.input.room();
-        return Ok(exchange(connection, &caller, proven, &meter, Answers::Events, message, room).await);
+        return Ok(whole(exchange(connection, &caller, proven, &meter, Answers::Events, None, message, room).await));
     }
     if request.method() == Method::GET {
         let Some(place) = meter.socket() else {
@@ -139,18 +158,19 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
             }
             drop(place);
         });
-        return Ok(accepted);
+        return Ok(whole(accepted));
     }
     let (head, body) = request.into_parts();
     let answers = check(&head)?;
     let read = body::read(body, gateway.daemon.input.room()).await;
     let frame = read.map_err(|refused| Refusal { status: refused.status, error: refused.error })?;
-    Ok(exchange(connection, &caller, proven, &meter, answers, frame.bytes, frame.room).await)
+    let trace = traceparent(&head.headers);
+    Ok(whole(exchange(connection, &caller, proven, &meter, answers, trace, frame.bytes, frame.room).await))
 }
 
 fn route(path: &str, query: Option<&str>) -> Result<Route, Refusal> {
     let unknown = || {
-        let hint = "calls go to /rpc or /agents/NAME/rpc; events of a run come from /runs/RUN/events";
+        let hint = "calls go to /rpc or /agents/NAME/rpc; events of a run come from /runs/RUN/events, and files are at /files/PATH";
         Refusal::because(StatusCode::NOT_FOUND, ErrorKind::NotFound, "there is nothing at this path", hint)
     };
     if query.is_some() {
@@ -172,6 +192,11 @@ fn route(path: &str, query: Option<&str>) -> Result<Route, Refusal> {
         (None, ["healthz"]) => Ok(Route::Health),
         (None, ["readyz"]) => Ok(Route::Readiness),
         (agent, ["rpc"]) => Ok(Route::Rpc(agent)),
+        // Its segments are the file's: what they hold is decoded once, and is a part of the path only.
+        (agent, ["files", path @ ..]) => {
+            let path = percent_decode_str(&path.join("/")).decode_utf8().map(Cow::into_owned).map_err(|_| unknown())?;
+            Ok(Route::File(agent, path.parse().map_err(|_| unknown())?))
+        }
         (agent, ["runs", run, "events"]) => Ok(Route::Events(agent, run.parse().map_err(|_| unknown())?)),
         _ => Err(unknown()),
     }
@@ -183,23 +208,22 @@ async fn prove(connection: &Connection, headers: &HeaderMap) -> Result<Caller, R
     let caller = if headers.contains_key(AUTHORIZATION) {
         let token = only(headers, &AUTHORIZATION).and_then(bearer);
         let token = token.ok_or_else(|| Refusal::unproven("the Authorization header holds no bearer token"))?;
-        let (verified, rules) = gateway.issuers.verify(token).await.map_err(|fault| match fault {
-            TokenFault::NoKeys => {
-                let hint = "try again; the gateway's /readyz and its log say which issuer does not answer";
-                let message = "the token cannot be checked: the keys of its issuer cannot be had";
-                Refusal::because(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
-            }
-            fault => Refusal::unproven(format!("the token was refused: {fault}")),
-        })?;
-        Caller::of_token(&verified, rules, &gateway.settings)
+        gateway.issuers.caller(token, &gateway.settings).await
     } else if let Some(name) = &connection.certificate {
-        Caller::of_certificate(name, SystemTime::now() + CERTIFICATE_FOR, &gateway.settings)
+        let caller = Caller::of_certificate(name, SystemTime::now() + CERTIFICATE_FOR, &gateway.settings);
+        caller.map_err(NoProof::from)
     } else {
         return Err(Refusal::unproven("the request has no token"));
     };
     caller.map_err(|none| match none {
-        NoCaller::NoIsolation => Refusal::unproven(format!("the proof was refused: {none}")),
-        NoCaller::NoGrant => {
+        NoProof::Token(TokenFault::NoKeys) => {
+            let hint = "try again; the gateway's /readyz and its log say which issuer does not answer";
+            let message = "the token cannot be checked: the keys of its issuer cannot be had";
+            Refusal::because(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
+        }
+        NoProof::Token(fault) => Refusal::unproven(format!("the token was refused: {fault}")),
+        NoProof::Caller(NoCaller::NoIsolation) => Refusal::unproven(format!("the proof was refused: {none}")),
+        NoProof::Caller(NoCaller::NoGrant) => {
             let hint = "the gateway's operator grants agents by claims; ask for yours";
             Refusal::because(StatusCode::FORBIDDEN, ErrorKind::Forbidden, none.to_string(), hint)
         }
@@ -237,6 +261,19 @@ fn check(head: &Parts) -> Result<Answers, Refusal> {
         .flat_map(|value| value.split(','))
         .any(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"));
     Ok(if wants_events { Answers::Events } else { Answers::Json })
+}
+
+/// The caller's own span (W3C Trace Context). A value that breaks its rules begins a new trace, as they ask; so do several.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let value = only(headers, &TRACEPARENT)?;
+    let (version, rest) = value.split_at_checked(2)?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if version == "00" || version == "ff" || !version.bytes().all(is_hex) {
+        return value.parse().ok();
+    }
+    // A later version begins as this one does, and may have more after a dash.
+    let (known, more) = rest.split_at_checked(TRACEPARENT_REST)?;
+    (more.is_empty() || more.starts_with('-')).then(|| format!("00{known}").parse().ok())?
 }
 
 fn wrong_method(served: &str) -> Refusal {
@@ -301,7 +338,10 @@ mod tests {
     fn a_path_names_an_agent_at_most_and_no_query_is_taken() {
         let notes: AgentName = "notes".parse().unwrap();
         assert_eq!(route("/rpc", None).unwrap(), Route::Rpc(None));
-        assert_eq!(route("/agents/notes/rpc", None).unwrap(), Route::Rpc(Some(notes)));
+        assert_eq!(route("/agents/notes/rpc", None).unwrap(), Route::Rpc(Some(notes.clone())));
+        let file = |path: &str| path.parse::<RemotePath>().unwrap();
+        assert_eq!(route("/files/a%20b/c%2Fd", None).unwrap(), Route::File(None, file("a b/c/d")));
+        assert_eq!(route("/agents/notes/files/rpc", None).unwrap(), Route::File(Some(notes), file("rpc")));
         for (path, query, status) in [
             ("/rpc", Some("access_token=x"), 400),
             ("/rpc", Some(""), 400),
@@ -312,6 +352,11 @@ mod tests {
             ("/agents/a/b/rpc", None, 404),
             ("/agents/notes/healthz", None, 404),
             ("/runs//events", None, 404),
+            ("/files", None, 404),
+            ("/files/", None, 404),
+            ("/files/a%ff", None, 404),
+            ("/files/a%0ab", None, 404),
+            ("/files/a", Some("sessionId=x"), 400),
         ] {
             assert_eq!(route(path, query).unwrap_err().status.as_u16(), status, "{path} {query:?}");
         }

@@ -1,6 +1,8 @@
-//! Accepts connections over TLS, and serves HTTP/1.1 on them until the gateway ends.
+//! Accepts connections over TLS, and serves HTTP/1.1 or HTTP/2 on them until the gateway ends. A WebSocket needs HTTP/1.1: over HTTP/2 it
+//! is refused like any request that is not served.
 
 use super::connection::{Connection, Gateway};
+use super::files::Sent;
 use super::routes;
 use super::tls;
 use crate::daemon::Daemon;
@@ -10,16 +12,19 @@ use crate::limits::places::{MAX_CONNECTIONS, Place};
 use crate::rpc::calls::CANCEL_GRACE;
 use crate::rpc::client::Ends;
 use cupola_protocol::framing::MAX_HEADER_BYTES;
+use http_body_util::BodyExt as _;
 use hyper::server::conn::http1::Builder;
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a connection may take to agree on TLS.
@@ -30,6 +35,16 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a client that takes nothing has to read why.
 const STALLED_REST: Duration = Duration::from_secs(10);
+/// Requests at once on one connection of HTTP/2. A client with more of them waits, or opens another connection.
+const MAX_STREAMS: u32 = 64;
+/// Longest head of a request over HTTP/2, in bytes: as much as over HTTP/1.1. A token has up to 16 KiB.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
+/// Streams that a client has opened and reset at once before its connection is closed. Each costs work that nobody waits for
+/// (CVE-2023-44487), and no client that is used by people resets many within a moment.
+const MAX_RESETS: usize = 32;
+/// What waits to be sent on one stream, in bytes. A client that reads gets more at once than its window.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+
 /// Serves until the gateway is asked to end, and then until everything that was begun has ended. Meanwhile new connections still get
 /// an answer, which says that it is stopping.
 pub async fn run(gateway: Arc<Gateway>, listener: TcpListener, asked: mpsc::Receiver<StopSignal>) {
@@ -81,8 +96,13 @@ async fn serve(gateway: Arc<Gateway>, stream: TcpStream) {
     let Some(config) = gateway.tls.clone() else { return converse(gateway, stream, None).await };
     match tokio::time::timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(tls::name_in);
-            converse(gateway, stream, certificate).await;
+            let agreed = stream.get_ref().1;
+            let certificate = agreed.peer_certificates().and_then(<[_]>::first).and_then(tls::name_in);
+            if agreed.alpn_protocol() == Some(tls::HTTP_2) {
+                converse_by_streams(gateway, stream, certificate).await;
+            } else {
+                converse(gateway, stream, certificate).await;
+            }
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS could not be agreed on"),
         Err(_) => tracing::debug!("TLS was not agreed on in time"),
@@ -93,8 +113,7 @@ async fn converse<Stream>(gateway: Arc<Gateway>, stream: Stream, certificate: Op
 where
     Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
-    let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let number = next_number();
     let (daemon, ends) = (Arc::clone(&gateway.daemon), Ends::default());
     let connection = Connection { gateway, number, ends: ends.clone(), place: Place::uncounted(), certificate };
     let connection = Arc::new(connection);
@@ -127,6 +146,117 @@ where
     if let Err(error) = ended {
         tracing::debug!(conn = number, %error, "closed");
     }
+}
+
+/// HTTP/2. Each request is a stream, with its own end: one that nobody reads does not end the others.
+async fn converse_by_streams<Stream>(gateway: Arc<Gateway>, stream: Stream, certificate: Option<String>)
+where
+    Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (number, daemon, traffic) = (next_number(), Arc::clone(&gateway.daemon), Arc::new(Traffic::default()));
+    let service = {
+        let traffic = Arc::clone(&traffic);
+        service_fn(move |request| {
+            let connection = Connection {
+                gateway: Arc::clone(&gateway),
+                number,
+                ends: Ends::default(),
+                place: Place::uncounted(),
+                certificate: certificate.clone(),
+            };
+            let under_way = Traffic::begin(&traffic);
+            async move {
+                let answer = routes::answer(Arc::new(connection), request).await?;
+                // Under way until its body is sent, or dropped.
+                let body = |body: Sent| body.map_frame(move |frame| (&under_way, frame).1).boxed_unsync();
+                Ok::<_, Infallible>(answer.map(body))
+            }
+        })
+    };
+    let mut serving = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_RESETS)
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .keep_alive_interval(HEAD_LIMIT)
+            .keep_alive_timeout(HANDSHAKE_LIMIT)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // Who comes to a gateway that is stopping gets one answer, which says so.
+    let is_late = daemon.shutdown.is_draining();
+    let leaving = async {
+        if is_late {
+            return traffic.served().await;
+        }
+        tokio::select! {
+            () = daemon.shutdown.draining() => {}
+            () = traffic.idle() => {}
+        }
+    };
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = leaving => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = forced(&daemon) => return,
+            }
+        }
+        () = forced(&daemon) => return,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(conn = number, %error, "closed");
+    }
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+struct Traffic {
+    under_way: AtomicUsize,
+    /// Rung each time that one has begun or ended.
+    changed: Notify,
+}
+
+/// One of them.
+struct UnderWay(Arc<Traffic>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Traffic {
+    fn begin(traffic: &Arc<Self>) -> UnderWay {
+        traffic.under_way.fetch_add(1, Ordering::Relaxed);
+        traffic.changed.notify_one();
+        UnderWay(Arc::clone(traffic))
+    }
+
+    /// Returns when there was no request for as long as a connection is kept for the next one.
+    async fn idle(&self) {
+        loop {
+            let is_over = tokio::time::timeout(HEAD_LIMIT, self.changed.notified()).await.is_err();
+            if is_over && self.under_way.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Returns when a request has come; as long as a connection may take for its first one.
+    async fn served(&self) {
+        let _ = tokio::time::timeout(HEAD_LIMIT, self.changed.notified()).await;
+    }
+}
+
+/// The number of the next connection.
+fn next_number() -> u64 {
+    static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+    CONNECTIONS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Returns when the gateway's end is forced and cancelled calls have had their time.

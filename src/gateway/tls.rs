@@ -9,6 +9,8 @@ use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 
+/// HTTP/2, as clients and servers agree on it (RFC 7301).
+pub(super) const HTTP_2: &[u8] = b"h2";
 /// The most that is read of one file, in bytes. A chain has some thousand.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -47,7 +49,7 @@ pub(super) fn config(settings: &GatewaySettings) -> Result<Arc<ServerConfig>, St
     let mut config = builder
         .with_single_cert(certificates, private_key)
         .map_err(|error| named("certificate", chain, &format!("and its key cannot be used: {error}")))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

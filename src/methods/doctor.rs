@@ -22,7 +22,7 @@ use cupola_protocol::target::Target;
 use delegation::{Delegation, delegation, of_gateway};
 use std::fs::OpenOptions;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorResponse, CallError> {
     let looking = async {
@@ -68,6 +68,9 @@ fn socket(daemon: &Daemon) -> Check {
         Err(error) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
     }
 }
+
+/// How long the service may take to answer for one agent of a gateway. A first token and a cold agent take some seconds.
+const GATEWAY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Can the log be written? Said only if not: a daemon without a log works.
 fn log(daemon: &Daemon) -> Option<Check> {
@@ -254,8 +257,10 @@ async fn gateway(daemon: &Daemon) -> Option<Check> {
         return Some(Check { hint, ..check("gateway", CheckStatus::Error, fault) });
     }
     let (mut served, mut found) = (Vec::new(), None);
-    for (name, looked) in of_gateway(daemon, settings).await {
-        let (status, error) = match looked {
+    for (name, looked) in of_gateway(daemon, settings, GATEWAY_LIMIT).await {
+        let silent =
+            || CallError::new(ErrorKind::TimedOut, format!("nothing came within {} s", GATEWAY_LIMIT.as_secs()));
+        let (status, error) = match looked.unwrap_or_else(|| Err(silent())) {
             Ok(Delegation::NotNeeded) => {
                 served.push(name.to_string());
                 continue;

@@ -61,8 +61,9 @@ pub(crate) fn invoke(
     run(call, params, arrival)
 }
 
-async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
+async fn run(call: Call, mut params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
     let daemon = &call.daemon;
+    params.traceparent = params.traceparent.or_else(|| call.client.traceparent().cloned());
     check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
     let beginning = Beginning { detached: params.is_kept(), may_survive: may_survive(daemon, &params) };
     let run = daemon.runs.begin(&daemon.activity, beginning, daemon.shutdown.work());

@@ -117,8 +117,11 @@ pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<Dele
         _ => {}
     }
     let wire = named.scope.wire_for(&params.isolation)?;
+    // Held from before the service is asked: a daemon that is stopped in between forgets no session that another one has saved since.
+    let turn = call.daemon.partition_locks.take(&named.scope.partition).await?;
     let deleted = named.scope.agent.delete_session(&wire, &named.session).await;
     deleted.map_err(|error| named.explain(error, true))?;
-    call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
+    let store = under(&call.daemon.store, turn.lease());
+    store.forget_session(&named.scope.partition.agent, &named.session).await?;
     Ok(DeleteResponse { session_id: named.session })
 }

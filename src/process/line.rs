@@ -2,10 +2,17 @@
 //! WebSocket, and back.
 //!
 //! Only the user's own configuration file names gateways, because each gets a token.
+//!
+//! - `proof`: the token; `files`: local files, which the gateway does not have
 
+mod files;
+mod proof;
+
+use self::files::{Transfers, WAITING, Way};
+use self::proof::Proof;
 use super::{Reason, one_line, runtime};
 use crate::config::gateway::{KnownGateway, is_confidential};
-use crate::config::{self, Config, Flags};
+use crate::config::{Config, Flags};
 use crate::inbound::listener::{self, Stream};
 use crate::inbound::local;
 use crate::inbound::reader::{FrameReader, Sniffed};
@@ -13,7 +20,9 @@ use crate::limits::input::InputBudget;
 use crate::system::tls;
 use cupola_protocol::rpc::{ErrorObject, MAX_MESSAGE_BYTES};
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::cell::Cell;
@@ -27,6 +36,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use url::Url;
 
+/// How long a transfer of a file may be silent. A gateway sends a file on before it answers, at some hundred kilobytes a second at least.
+const TRANSFER_STALL: Duration = Duration::from_mins(10);
 /// How long the gateway may take to agree to a WebSocket.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -40,17 +51,19 @@ pub(super) fn open(name: &str) -> io::Result<cupola_cli::Stream> {
         let prepared = (|| -> Result<_, Reason> {
             let config = Config::load(Flags::default())?;
             let runtime = runtime()?;
-            let (socket, client, stream) = runtime.block_on(async {
-                let socket = connect(&config, known(&config, &name)?).await?;
+            let (socket, way, client, stream) = runtime.block_on(async {
+                let known = known(&config, &name)?;
+                let way = way(&config, known)?;
+                let socket = connect(&config, known, &way.proof).await?;
                 let (client, stream) = local::pair().await?;
-                Ok::<_, Reason>((socket, client, stream))
+                Ok::<_, Reason>((socket, way, client, stream))
             })?;
-            Ok((runtime, socket, client, stream))
+            Ok((runtime, socket, way, client, stream))
         })();
         match prepared {
-            Ok((runtime, socket, client, stream)) => {
+            Ok((runtime, socket, way, client, stream)) => {
                 let _ = started.send(Ok(client));
-                runtime.block_on(pass(socket, stream));
+                runtime.block_on(pass(socket, way, stream));
             }
             Err(reason) => {
                 let _ = started.send(Err(one_line(&*reason)));
@@ -71,24 +84,39 @@ fn known<'a>(config: &'a Config, name: &str) -> Result<&'a KnownGateway, Reason>
     })
 }
 
-async fn connect(config: &Config, known: &KnownGateway) -> Result<Socket, Reason> {
+/// Where a gateway is.
+fn address(known: &KnownGateway) -> Result<Url, Reason> {
     let url =
         Url::parse(&known.url).ok().filter(is_confidential).filter(|url| url.path() == "/" && url.query().is_none());
-    let mut url = url.ok_or("url of a gateway in the configuration file must be https://HOST or https://HOST:PORT")?;
-    url.set_path(&known.agent.as_ref().map_or_else(|| "/rpc".to_owned(), |agent| format!("/agents/{agent}/rpc")));
-    let token = known.token.read(&config::variable).map_err(|reason| format!("the gateway's token: {reason}"))?;
+    Ok(url.ok_or("url of a gateway in the configuration file must be https://HOST or https://HOST:PORT")?)
+}
+
+/// How requests reach a gateway.
+fn requests(config: &Config, known: &KnownGateway) -> Result<reqwest::ClientBuilder, Reason> {
     tls::use_ring();
     let files: Vec<_> = config.trusted_certificates.iter().chain(&known.authorities).cloned().collect();
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .http1_only()
         .connect_timeout(CONNECT_LIMIT)
         .tls_certs_merge(tls::trusted_certificates(&files)?);
-    let client = config.proxies.apply(builder)?.build()?;
+    Ok(config.proxies.apply(builder)?)
+}
+
+fn way(config: &Config, known: &KnownGateway) -> Result<Way, Reason> {
+    let client = requests(config, known)?.read_timeout(TRANSFER_STALL).build()?;
+    Ok(Way { client, url: address(known)?, agent: known.agent.clone(), proof: Proof::new(config, known)? })
+}
+
+async fn connect(config: &Config, known: &KnownGateway, proof: &Proof) -> Result<Socket, Reason> {
+    let mut url = address(known)?;
+    url.set_path(&known.agent.as_ref().map_or_else(|| "/rpc".to_owned(), |agent| format!("/agents/{agent}/rpc")));
+    let authorization = proof.authorization().await?;
+    // A WebSocket needs HTTP/1.1.
+    let client = requests(config, known)?.http1_only().build()?;
     let key = generate_key();
     let request = client
         .get(url.clone())
-        .bearer_auth(token)
+        .header(AUTHORIZATION, authorization)
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_VERSION, "13")
@@ -133,16 +161,21 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Passes messages on until one side ends. A command that has said all still gets what it is owed.
-async fn pass(socket: Socket, stream: Stream) {
+async fn pass(socket: Socket, way: Way, stream: Stream) {
     let (read, mut write) = listener::split(stream);
     let mut reader = FrameReader::new(read, InputBudget::default().room());
     let Sniffed::Framing(framing) = reader.sniff().await else { return };
     let (mut sink, mut source) = socket.split();
     let (owed, is_over) = (Cell::new(0_usize), Cell::new(false));
+    let (sender, mut of_files) = tokio::sync::mpsc::channel(WAITING);
+    let mut transfers = Transfers::new(way, sender);
     let out = async {
         while let Ok(Some(frame)) = reader.next().await {
             let Ok(text) = std::str::from_utf8(&frame.bytes) else { return };
             owed.set(owed.get() + usize::from(wants_answer(text)));
+            if transfers.take(text) {
+                continue;
+            }
             if sink.send(Message::text(text)).await.is_err() {
                 return;
             }
@@ -154,8 +187,15 @@ async fn pass(socket: Socket, stream: Stream) {
     };
     let back = async {
         let mut bytes = Vec::new();
-        while let Some(Ok(message)) = source.next().await {
-            let Message::Text(text) = message else { continue };
+        loop {
+            let text = tokio::select! {
+                Some(text) = of_files.recv() => text,
+                message = source.next() => match message {
+                    Some(Ok(Message::Text(text))) => text.to_string(),
+                    Some(Ok(_)) => continue,
+                    Some(Err(_)) | None => return,
+                },
+            };
             owed.set(owed.get().saturating_sub(usize::from(is_answer(&text))));
             bytes.clear();
             framing.encode(text.as_bytes(), &mut bytes);

@@ -30,6 +30,7 @@ use cupola_protocol::reach::{Reach, Subject};
 use cupola_protocol::target::{AgentName, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -98,10 +99,22 @@ impl Bounds {
         Self { agent: OnceCell::new_with(Some(agent)), is_proven: true, ..Self::new(bind) }
     }
 
-    /// The same for fewer methods, as a proven caller asks for.
-    pub(crate) fn narrowed(&self, narrower: Option<Vec<MethodPattern>>) -> Self {
+    /// The same for fewer methods, or for one chat of a proven caller, as it asks for.
+    pub(crate) fn narrowed(
+        &self,
+        isolation: &Isolation,
+        narrower: Option<Vec<MethodPattern>>,
+    ) -> Result<Self, CallError> {
         let agent = OnceCell::new_with(self.agent.get().cloned());
-        Self { agent, is_proven: self.is_proven, narrower, ..Self::new(self.bind.clone()) }
+        let bind = Bind { isolation: self.isolation(Some(isolation))?.into_owned(), ..self.bind.clone() };
+        Ok(Self { agent, is_proven: self.is_proven, narrower, ..Self::new(bind) })
+    }
+
+    /// The same for one connection: calls keep their order on it, and wait for none of another one.
+    pub(crate) fn of_connection(&self) -> Self {
+        let agent = OnceCell::new_with(self.agent.get().cloned());
+        let (is_proven, narrower) = (self.is_proven, self.narrower.clone());
+        Self { agent, is_proven, narrower, ..Self::new(self.bind.clone()) }
     }
 
     /// Takes the place of a call in front of the gate. It is kept until the call's handler has been called.
@@ -157,11 +170,32 @@ impl Bounds {
 
     /// The partition this connection is bound to, under the current credential.
     pub async fn partition(&self, daemon: &Daemon) -> Result<Partition, CallError> {
-        Ok(self.scope(daemon).await?.partition)
+        Ok(self.scope(daemon, &self.bind.isolation).await?.partition)
     }
 
-    async fn scope(&self, daemon: &Daemon) -> Result<Scope, CallError> {
-        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default(), Confirmed::Recently).await
+    async fn scope(&self, daemon: &Daemon, isolation: &Isolation) -> Result<Scope, CallError> {
+        Scope::with(daemon, self.agent().await?, isolation, Extras::default(), Confirmed::Recently).await
+    }
+
+    /// Whose state a call sees that gives this isolation. It is the binding's, with one exception: a proven caller may add the
+    /// label of a chat. A label separates the caller's own state, is never sent, and names no other caller.
+    fn isolation(&self, given: Option<&Isolation>) -> Result<Cow<'_, Isolation>, CallError> {
+        let bound = &self.bind.isolation;
+        let other = || CallError::out_of_bounds("this connection is bound to another isolation");
+        let Some(given) = given else { return Ok(Cow::Borrowed(bound)) };
+        if !self.is_proven {
+            return if given == bound { Ok(Cow::Borrowed(bound)) } else { Err(other()) };
+        }
+        let Isolation { chat, .. } = given;
+        if *given != (Isolation { chat: chat.clone(), ..Isolation::default() }) {
+            return Err(not_from_the_proof());
+        }
+        match (chat, &bound.chat) {
+            (None, _) => Ok(Cow::Borrowed(bound)),
+            (Some(_), None) => Ok(Cow::Owned(Isolation { chat: chat.clone(), ..bound.clone() })),
+            (Some(chat), Some(only)) if chat == only => Ok(Cow::Borrowed(bound)),
+            (Some(_), Some(_)) => Err(other()),
+        }
     }
 
     /// The gate: a call's parameters, if they stay within bounds.
@@ -179,18 +213,16 @@ impl Bounds {
         } else if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
-        if !self.is_proven && given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
-            return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
-        }
-        let filled = BoundParams { target: agent, isolation: &self.bind.isolation, others: &given.others };
+        let isolation = self.isolation(given.isolation.as_ref())?;
+        let filled = BoundParams { target: agent, isolation: &isolation, others: &given.others };
         let filled = serde_json::to_string(&filled)
             .map_err(|_| CallError::internal("the parameters of a bound call could not be written"))?;
         let params = read(M::NAME, &filled)?;
-        self.check(daemon, M::REACH, &M::subject(&params)).await?;
+        self.check(daemon, M::REACH, &isolation, &M::subject(&params)).await?;
         Ok(params)
     }
 
-    /// What a proven caller may say for itself: which of its agents it means, and nothing about whose state.
+    /// What a proven caller may say for itself: which of its agents it means. What it says about whose state, [`Self::isolation`] checks.
     fn check_proven(&self, given: &CallerParams) -> Result<(), CallError> {
         let is_meant = match &given.target {
             None | Some(Target::Gateway { agent: None }) => true,
@@ -199,9 +231,6 @@ impl Bounds {
         if !is_meant {
             return Err(not_by_name());
         }
-        if given.isolation.as_ref().is_some_and(|isolation| *isolation != Isolation::default()) {
-            return Err(not_from_the_proof());
-        }
         if given.others.get("debug").is_some_and(|debug| *debug != serde_json::Value::Bool(false)) {
             return Err(CallError::out_of_bounds("a gateway does not show its requests").hint("leave debug out"));
         }
@@ -209,12 +238,18 @@ impl Bounds {
     }
 
     /// Looks at what the handler will see, so that no other way of reading the parameters can matter.
-    async fn check(&self, daemon: &Daemon, reach: Reach, subject: &Subject<'_>) -> Result<(), CallError> {
+    async fn check(
+        &self,
+        daemon: &Daemon,
+        reach: Reach,
+        own: &Isolation,
+        subject: &Subject<'_>,
+    ) -> Result<(), CallError> {
         let agent = self.agent().await?;
         if subject.target.map_or(matches!(reach, Reach::Agent | Reach::LocalFiles), |target| target != agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
-        if subject.isolation.is_some_and(|isolation| *isolation != self.bind.isolation) {
+        if subject.isolation.is_some_and(|isolation| isolation != own) {
             return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
         }
         if subject.allow_shared_session {
@@ -238,7 +273,7 @@ impl Bounds {
         if subject.session_id.is_none() && subject.conversation_id.is_none() && subject.response_id.is_none() {
             return Ok(());
         }
-        let scope = self.scope(daemon).await?;
+        let scope = self.scope(daemon, own).await?;
         if let Some(session) = subject.session_id
             && !(is_own(daemon, &scope, session).await? && is_of_version(&scope, session).await?)
         {
@@ -272,7 +307,9 @@ pub(crate) fn not_by_name() -> CallError {
 /// An isolation that a caller of a gateway gives.
 pub(crate) fn not_from_the_proof() -> CallError {
     CallError::out_of_bounds("a gateway takes the isolation from the proof of who calls, and from nothing else")
-        .hint("leave isolation out, and with the command line its flags, variables and profile")
+        .hint(
+            "leave isolation out, or give only the label of a chat; with the command line, leave its flags, variables and profile out",
+        )
 }
 
 /// Is the session remembered as the scope's own?

@@ -13,9 +13,10 @@ use super::proven::RunPlace;
 use super::table::Table;
 use crate::daemon::Daemon;
 use crate::error::CallError;
+use crate::lifetime::activity::WorkGuard;
 use crate::limits::input::Room;
 use crate::limits::places::Place;
-use cupola_protocol::Method as _;
+use cupola_protocol::Method;
 use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::reach::Reach;
@@ -109,6 +110,20 @@ struct Admitted {
     place: OwnedSemaphorePermit,
     run_place: Option<RunPlace>,
     received: Instant,
+}
+
+/// A call that was let through, and is answered by something else than a message of JSON-RPC: by a file as the body of an HTTP answer.
+pub(crate) struct Direct<M: Method> {
+    pub(crate) call: Call,
+    pub(crate) params: M::Params,
+    /// The daemon does not end before this is dropped.
+    pub(crate) held: Held,
+}
+
+/// What a call holds while it is under way.
+pub(crate) struct Held {
+    _place: OwnedSemaphorePermit,
+    _busy: WorkGuard,
 }
 
 /// What is done with one message.
@@ -272,6 +287,36 @@ impl Calls {
         Ok(Admitted { method, handler, bounds, cancelled, place, run_place, received })
     }
 
+    /// Lets a call through that is not answered by a message, under the same rules as every other.
+    pub(crate) async fn direct<M: Method>(self: &Arc<Self>, params: &str) -> Result<Direct<M>, CallError> {
+        let Admitted { bounds, cancelled, place, run_place, received, .. } =
+            self.admit(&CallId::null(), M::NAME, Some(params))?;
+        let held = Held { _place: place, _busy: self.daemon.activity.request() };
+        let bounds = bounds.ok_or_else(|| CallError::internal("nothing says what this call may reach"))?;
+        let params = bounds.admit::<M>(&self.daemon, Some(params)).await?;
+        Ok(Direct { call: self.call(&cancelled, Some(bounds), run_place, received), params, held })
+    }
+
+    fn call(
+        &self,
+        cancelled: &CancellationToken,
+        bounds: Option<Arc<Bounds>>,
+        run_place: Option<RunPlace>,
+        received: Instant,
+    ) -> Call {
+        Call {
+            daemon: Arc::clone(&self.daemon),
+            cancelled: cancelled.clone(),
+            left: self.cancelled.clone(),
+            received,
+            client: self.client.clone(),
+            observer: None,
+            bounds,
+            binding: Arc::clone(&self.binding),
+            run_place,
+        }
+    }
+
     /// Starts an admitted request. The future is its answer, whatever becomes of the handler.
     fn start(
         self: &Arc<Self>,
@@ -282,17 +327,7 @@ impl Calls {
         let Admitted { method, handler, bounds, cancelled, place, run_place, received } = admitted;
         let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
         let busy = self.daemon.activity.request();
-        let call = Call {
-            daemon: Arc::clone(&self.daemon),
-            cancelled: cancelled.clone(),
-            left: self.cancelled.clone(),
-            received,
-            client: self.client.clone(),
-            observer: None,
-            bounds,
-            binding: Arc::clone(&self.binding),
-            run_place,
-        };
+        let call = self.call(&cancelled, bounds, run_place, received);
         let mut extensions = Extensions::new();
         extensions.insert(call);
         let params = Params::new(params).into_owned();
@@ -337,7 +372,7 @@ impl Calls {
         id: &CallId,
         outcome: Result<MethodResponse, CallError>,
         received: Instant,
-        busy: crate::lifetime::activity::WorkGuard,
+        busy: WorkGuard,
     ) -> String {
         let response = outcome.unwrap_or_else(|error| MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)));
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id);

@@ -6,6 +6,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::limits::output::WaitingBudget;
 use cupola_protocol::error::{ErrorKind, LastEvent};
+use cupola_protocol::headers::TraceParent;
 use cupola_protocol::id::RunId;
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use cupola_protocol::wording;
@@ -99,6 +100,8 @@ pub struct Client {
     takes_progress: bool,
     /// Which program it is, once it has said so: its hints are worded for it.
     wording: Arc<OnceLock<wording::Client>>,
+    /// The span that its one request belongs to, as a header says. What a call itself says counts more.
+    traceparent: Option<Arc<TraceParent>>,
 }
 
 impl Client {
@@ -113,7 +116,20 @@ impl Client {
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES as usize));
         let waiting = daemon.waiting.clone();
         let followed = Arc::default();
-        (Self { number, outbox, room, waiting, ends, followed, takes_progress, wording: Arc::default() }, messages)
+        (
+            Self {
+                number,
+                outbox,
+                room,
+                waiting,
+                ends,
+                followed,
+                takes_progress,
+                wording: Arc::default(),
+                traceparent: None,
+            },
+            messages,
+        )
     }
 
     /// Counts connections since the daemon's start, for logs.
@@ -141,6 +157,17 @@ impl Client {
             self.word(advice);
         }
         error
+    }
+
+    /// The same client, whose request is part of a trace.
+    #[must_use]
+    pub(crate) fn within(self, traceparent: Option<TraceParent>) -> Self {
+        Self { traceparent: traceparent.map(Arc::new), ..self }
+    }
+
+    /// The span that its request is part of.
+    pub(crate) fn traceparent(&self) -> Option<&TraceParent> {
+        self.traceparent.as_deref()
     }
 
     /// Sends one notification.

@@ -6,8 +6,8 @@ use crate::error::CallError;
 use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -35,7 +35,7 @@ impl CallId {
         Self("null".into())
     }
 
-    fn parse(raw: &RawValue) -> Result<Self, CallError> {
+    pub(crate) fn parse(raw: &RawValue) -> Result<Self, CallError> {
         let text = raw.get();
         if text.len() > MAX_ID_BYTES {
             return Err(CallError::invalid_request(format!("id must have at most {MAX_ID_BYTES} bytes")));
@@ -67,7 +67,15 @@ impl CallId {
         answer
     }
 
-    /// An error response with this id.
+    /// A response with this id, of a call that the table of methods did not make.
+    pub(crate) fn result(&self, result: &impl Serialize) -> String {
+        match serde_json::to_string(result) {
+            Ok(result) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, self.0),
+            Err(_) => self.refuse(CallError::internal("the answer could not be written")),
+        }
+    }
+
+    /// The error response.
     pub(crate) fn refuse(&self, error: CallError) -> String {
         self.answer(&MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)))
     }

@@ -3,16 +3,15 @@
 //!
 //! Every call of a proven caller is held to the [`Bounds`] of one agent.
 
-use super::bounds::{Bounds, not_by_name, not_from_the_proof};
+use super::bounds::{Bounds, not_by_name};
 use crate::error::CallError;
 use cupola_protocol::daemon::Bind;
-use cupola_protocol::isolation::Isolation;
 use cupola_protocol::reach::Reach;
 use cupola_protocol::target::{AgentName, Target};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A caller's place among its runs. It is free again when the last copy is dropped.
@@ -29,6 +28,8 @@ pub(crate) trait Meter: fmt::Debug + Send + Sync {
 pub(crate) struct Proven {
     /// Never empty.
     agents: Arc<BTreeMap<AgentName, Arc<Bounds>>>,
+    /// Those of them that this connection has called. A caller's connections share nothing that calls wait for.
+    called: Arc<Mutex<BTreeMap<AgentName, Arc<Bounds>>>>,
     /// The agent that the connection's address names.
     named: Option<AgentName>,
     meter: Arc<dyn Meter>,
@@ -42,7 +43,7 @@ impl Proven {
         meter: Arc<dyn Meter>,
     ) -> Option<Self> {
         let is_served = named.as_ref().map_or(!agents.is_empty(), |name| agents.contains_key(name));
-        is_served.then_some(Self { agents, named, meter })
+        is_served.then(|| Self { agents, called: Arc::default(), named, meter })
     }
 
     /// Counts one call.
@@ -78,14 +79,11 @@ impl Proven {
     /// The bounds that a connection asks to be narrowed to.
     pub(super) fn narrowed(&self, bind: &Bind) -> Result<Bounds, CallError> {
         let agent = self.agent(Some(&bind.target))?;
-        if bind.isolation != Isolation::default() {
-            return Err(not_from_the_proof());
-        }
         if bind.files.is_some() {
             return Err(CallError::out_of_bounds("a gateway has no files of yours")
                 .hint("leave files out, and use files/read and files/write"));
         }
-        Ok(agent.narrowed(bind.methods.clone()))
+        agent.narrowed(&bind.isolation, bind.methods.clone())
     }
 
     fn agent(&self, target: Option<&Target>) -> Result<Arc<Bounds>, CallError> {
@@ -99,14 +97,17 @@ impl Proven {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => {
                 let mut agents = self.agents.iter();
-                return match (agents.next(), agents.next()) {
-                    (Some((_, only)), None) => Ok(Arc::clone(only)),
-                    _ => Err(self.not_chosen()),
-                };
+                match (agents.next(), agents.next()) {
+                    (Some((only, _)), None) => only,
+                    _ => return Err(self.not_chosen()),
+                }
             }
         };
         // The same answer whether it does not exist or is not granted.
-        self.agents.get(name).cloned().ok_or_else(not_by_name)
+        let granted = self.agents.get(name).ok_or_else(not_by_name)?;
+        let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        let bounds = called.entry(name.clone()).or_insert_with(|| Arc::new(granted.of_connection()));
+        Ok(Arc::clone(bounds))
     }
 
     fn not_chosen(&self) -> CallError {
@@ -124,6 +125,7 @@ impl Proven {
 mod tests {
     use super::*;
     use cupola_protocol::error::ErrorKind;
+    use cupola_protocol::isolation::Isolation;
 
     #[derive(Debug)]
     struct NoLimit;
@@ -192,10 +194,13 @@ mod tests {
         for wider in [
             r#"{"target":{"kind":"emulator","agent":"a"}}"#,
             r#"{"target":{"kind":"gateway"},"isolation":{"userKey":"ada"}}"#,
-            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","userKey":"eve"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","ownershipKey":"eve"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","model":"local"}}"#,
             r#"{"target":{"kind":"gateway"},"files":"/"}"#,
         ] {
             assert_eq!(narrowed(wider).unwrap_err().kind(), ErrorKind::OutOfBounds, "{wider}");
         }
+        assert!(narrowed(r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x"}}"#).is_ok());
     }
 }

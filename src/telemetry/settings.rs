@@ -335,4 +335,57 @@ mod tests {
             assert_eq!(decoded(given), expected);
         }
     }
+
+    /// What docs/telemetry.md says in its table of settings: name, default, variable.
+    fn documented() -> Vec<[String; 3]> {
+        let page = include_str!("../../docs/telemetry.md");
+        let table = page.split_once("| setting | default | variable |").unwrap().1;
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let cell = |cell: &str| cell.trim().trim_matches('`').trim_matches('"').to_owned();
+        rows.map(|row| {
+            let cells: Vec<_> = row.split('|').skip(1).map(cell).collect();
+            [cells[0].clone(), cells[1].clone(), cells[2].clone()]
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_page_has_every_setting_with_its_default_and_every_variable() {
+        // The list of fields is in the error about one that there is not.
+        let unknown = toml::from_str::<TelemetryTable>("nothing = 1").unwrap_err().to_string();
+        let fields = unknown.split_once("expected one of ").unwrap().1;
+        let mut fields: Vec<_> = fields.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let mut names: Vec<_> = documented().into_iter().map(|[name, ..]| name).collect();
+        fields.sort();
+        names.sort();
+        assert_eq!(names, fields, "docs/telemetry.md");
+
+        let table = TelemetryTable { metrics_listen: Some("127.0.0.1:9464".parse().unwrap()), ..Default::default() };
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let variable = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        };
+        let settings = table.resolve(&variable).unwrap().unwrap();
+        for [name, default, _] in documented() {
+            let actual = match name.as_str() {
+                "service_name" => settings.service_name.clone(),
+                "sampling_ratio" => settings.sampling_ratio.to_string(),
+                _ => "none".to_owned(),
+            };
+            assert_eq!(default, actual, "the default of {name} in docs/telemetry.md");
+        }
+        // The rest of the variables is asked for with a collector.
+        let with = TelemetryTable { otlp_endpoint: Some("http://127.0.0.1:4318".to_owned()), ..Default::default() };
+        with.resolve(&variable).unwrap();
+        TelemetryTable::default().resolve(&variable).unwrap();
+        let page = include_str!("../../docs/telemetry.md");
+        let is_of_name = |character: char| character.is_ascii_uppercase() || character == '_';
+        let written: std::collections::BTreeSet<_> = page
+            .split(|character| !is_of_name(character))
+            .filter(|word| word.starts_with("OTEL_"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(written, asked.into_inner(), "the variables of docs/telemetry.md");
+    }
 }

@@ -1,4 +1,8 @@
 //! `cupola acp` with the real binary, as an editor speaks with it: over its standard input and output.
+//!
+//! - [`gateway`]: sessions on a gateway
+
+mod gateway;
 
 use crate::hints::advice;
 use crate::support::{Client, Framing, Home, Process, TestEmulator, call};

@@ -3,13 +3,15 @@
 //! - `issuer`: an identity provider inside the tests
 //! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
 //! - `certificates`: client certificates as the proof; `hints`: what its refusals advise; `readiness`: may its own credential act for users?
+//! - `files`: files as bodies of HTTP
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 
 mod certificates;
+mod files;
 mod hints;
 mod issuer;
 mod others;
-mod process;
+pub(crate) mod process;
 mod readiness;
 mod serving;
 mod tokens;
@@ -81,6 +83,11 @@ impl World {
 
     /// The same in front of this emulator.
     async fn before(emulator: TestEmulator, gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
+        Self::on(TestDaemon::start(), emulator, gateway, key, issuer, rest).await
+    }
+
+    /// The same with the parts of this daemon.
+    async fn on(daemon: TestDaemon, emulator: TestEmulator, gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
         let running = Issuer::start(key).await;
         let target = emulator.target("notes");
         let url = target["url"].as_str().unwrap();
@@ -103,7 +110,6 @@ impl World {
         settings.certificate = Some(file("tls.pem", cert.pem()));
         settings.private_key = Some(file("tls.key", signing_key.serialize_pem()));
         settings.key_rest = Duration::ZERO;
-        let daemon = TestDaemon::start();
         let gateway = Gateway::new(Arc::clone(&daemon.daemon), settings, false).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

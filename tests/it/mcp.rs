@@ -8,6 +8,7 @@ mod bounds;
 mod listen;
 mod tasks;
 
+use crate::gateway::process::Running;
 use crate::support::{Client, Framing, Home, PATIENCE, Process, finish};
 use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
@@ -215,6 +216,26 @@ async fn an_answer_a_file_and_a_log_are_what_the_agent_wrote() {
     let lines = program.done("logs_tail", json!({"sessionId": answer["sessionId"]})).await;
     assert!(!lines["lines"].as_array().unwrap().is_empty(), "{lines}");
     program.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_on_a_gateway_reach_the_callers_own_partition() {
+    let running = Running::start().await;
+    let mut ada = Program::start(&running.home, &["--gateway", "mine"]).await;
+    let answer = ada.done("agent_invoke", json!({"message": "remember the milk"})).await;
+    let file = ada.done("files_read", json!({"path": "notes.txt"})).await;
+    assert_eq!(file["text"], "the milk\n", "{file}");
+    ada.leave().await;
+    let mut eve = Program::start(&running.home, &["--gateway", "other-user"]).await;
+    let own = eve.done("agent_invoke", json!({"message": "what do you remember?"})).await;
+    assert!(!own["text"].as_str().unwrap().contains("the milk"), "{own}");
+    let refused =
+        eve.tool("agent_invoke", json!({"message": "what do you remember?", "sessionId": answer["sessionId"]})).await;
+    assert!(refusal(&refused).contains("is not known as this connection's own"), "{refused}");
+    let hidden = eve.tool("run_show", json!({"runId": answer["runId"]})).await;
+    assert!(refusal(&hidden).contains("run"), "{hidden}");
+    eve.leave().await;
+    running.end().await;
 }
 
 #[tokio::test]

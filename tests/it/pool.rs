@@ -4,6 +4,7 @@
 
 mod figures;
 
+use crate::hints::advice;
 use crate::support::{Client, TestDaemon, TestEmulator};
 use crate::tenants::say;
 use cupola::config::{AgentConfig, Config, Flags};
@@ -121,10 +122,17 @@ async fn what_users_of_a_session_share_is_refused_to_each_of_them() {
         ("sessions/delete", json!({})),
         ("sessions/create", json!({})),
         ("invoke", json!({"input": "hello", "newSession": true})),
+        ("invoke", json!({"input": "hello", "versionOverride": "1"})),
     ] {
         let refused = world.call(method, "alice", more).await;
         assert_eq!(kind(&refused), "pooledSession", "{method}: {refused}");
     }
+    let refused = world.call("invoke", "alice", json!({"input": "hello", "versionOverride": "1"})).await;
+    let given = advice("name the version in the target instead").given_by(&refused);
+    let mut target = world.target.clone();
+    target["version"] = json!("1");
+    let at_version = json!({"target": target, "isolation": {"userIdentity": "alice"}, "input": "hello"});
+    given.works(&world.client.call("invoke", at_version).await).done();
     let shown = world.call("sessions/show", "alice", json!({})).await;
     assert_eq!(shown["result"]["agent_session_id"], alice["sessionId"], "{shown}");
     // The other session of the pool is not hers, though no single user's either.

@@ -20,15 +20,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A caller's own span.
-const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(crate) const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A daemon that sends to the collector.
-fn sending_to(collector: &Collector) -> TestDaemon {
+pub(crate) fn sending_to(collector: &Collector) -> TestDaemon {
     let settings = telemetry(&format!("otlp_endpoint = \"{}\"", collector.endpoint()));
     TestDaemon::configured(|config| config.telemetry = Some(settings))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 

@@ -102,15 +102,19 @@ impl ScopeFlags {
     ) -> Result<(Target, Isolation), Failure> {
         self.repeated(positional).keep();
         if self.daemon.gateway.is_some() {
-            return Ok((self.of_gateway(positional, environment)?, Isolation::default()));
+            return self.of_gateway(positional, environment);
         }
         let profile = self.profile(environment)?;
         let target = self.target.resolve(positional, environment, &profile)?;
         Ok((target, self.isolation.resolve(environment, &profile)?))
     }
 
-    /// The agent of a gateway. Where it is and whose state is used the gateway alone decides.
-    pub(crate) fn of_gateway(&self, positional: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
+    /// The agent of a gateway, and the label of a chat. Where the agent is and whose state is used the gateway alone decides.
+    pub(crate) fn of_gateway(
+        &self,
+        positional: Option<&str>,
+        environment: &Environment,
+    ) -> Result<(Target, Isolation), Failure> {
         let place = TargetFlags { agent_name: None, ..self.target.clone() };
         if place.is_given() || self.profile.is_some() {
             return Err(Failure::usage_hint(
@@ -118,14 +122,16 @@ impl ScopeFlags {
                 "name only the agent, as the gateway calls it: --agent-name NAME",
             ));
         }
-        if self.isolation != IsolationFlags::default() {
+        let label = IsolationFlags { chat: self.isolation.chat.clone(), alone: true, ..IsolationFlags::default() };
+        if self.isolation != (IsolationFlags { alone: self.isolation.alone, ..label.clone() }) {
             return Err(Failure::usage_hint(
                 "--gateway cannot be combined with an isolation: the gateway takes it from your token",
-                "leave the isolation flags out",
+                "leave the isolation flags out, except --chat",
             ));
         }
         let agent = self.target.agent(positional, environment)?;
-        Ok(Target::Gateway { agent: agent.map(|given| given.parse()).transpose()? })
+        let target = Target::Gateway { agent: agent.map(|given| given.parse()).transpose()? };
+        Ok((target, label.resolve(environment, &Profile::default())?))
     }
 
     /// These flags, for the commands that a hint names.

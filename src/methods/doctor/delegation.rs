@@ -10,6 +10,7 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentName;
 use futures_util::future::join_all;
+use std::time::Duration;
 
 /// The user that a gateway's permission is tried with: one who does not exist and has no sessions. It fits the rules of keys and of identities.
 const NOBODY: &str = "cupola-permission-check";
@@ -46,10 +47,13 @@ pub(crate) async fn of_agent(daemon: &Daemon, agent: &AgentSettings) -> Result<D
     Ok(delegation(&scope).await)
 }
 
-/// The same for every agent of a gateway, side by side.
+/// The same for every agent of a gateway, side by side. `None` for an agent that the service did not answer for within `limit`: it
+/// hides no other one.
 pub(crate) async fn of_gateway<'a>(
     daemon: &Daemon,
     settings: &'a GatewaySettings,
-) -> Vec<(&'a AgentName, Result<Delegation, CallError>)> {
-    join_all(settings.agents.iter().map(async |(name, agent)| (name, of_agent(daemon, agent).await))).await
+    limit: Duration,
+) -> Vec<(&'a AgentName, Option<Result<Delegation, CallError>>)> {
+    let look = async |(name, agent)| (name, tokio::time::timeout(limit, of_agent(daemon, agent)).await.ok());
+    join_all(settings.agents.iter().map(look)).await
 }

@@ -5,9 +5,8 @@
 //! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
 //! place is refused.
 
-use super::{TransferProgress, fetch, send};
+use super::home::{Home, TransferProgress};
 use crate::error::CallError;
-use crate::methods::named_session::NamedSession;
 use crate::system::file::{Directory, Draft, Kind};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::{MAX_FILE_BYTES, RemotePath, Tree, TreeFailure};
@@ -89,7 +88,7 @@ const fn is_of_one_file(kind: ErrorKind) -> bool {
 
 /// Sends what is in a local directory to a directory of the session.
 pub(super) async fn upload(
-    named: &NamedSession,
+    home: &impl Home,
     from: &Directory,
     to: &RemotePath,
     so_far: &TransferProgress,
@@ -110,7 +109,7 @@ pub(super) async fn upload(
             };
             let inside = directory.names().await?;
             if inside.is_empty() {
-                make_directory(named, &target).await?;
+                home.make_directory(&target).await?;
             }
             Ok::<_, CallError>((directory, inside))
         };
@@ -135,7 +134,7 @@ pub(super) async fn upload(
                     let sent = async {
                         let target = below(&target, &name)?;
                         let file = directory.open(&name, MAX_FILE_BYTES).await?;
-                        send(named, &file, &target, &Arc::default()).await?;
+                        home.send(&file, &target, &Arc::default()).await?;
                         so_far.bytes.fetch_add(file.length, Ordering::Relaxed);
                         Ok(())
                     };
@@ -158,19 +157,14 @@ fn below(directory: &RemotePath, name: &std::ffi::OsStr) -> Result<RemotePath, C
     Ok(format!("{}/{name}", directory.as_str().trim_end_matches('/')).parse()?)
 }
 
-async fn make_directory(named: &NamedSession, path: &RemotePath) -> Result<(), CallError> {
-    let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, path).await;
-    made.map_err(|error| named.explain(error, false))
-}
-
 /// Fetches what is in a directory of the session into a local directory.
 pub(super) async fn download(
-    named: &NamedSession,
+    home: &impl Home,
     from: &RemotePath,
     to: Directory,
     so_far: &TransferProgress,
 ) -> Result<Tree, CallError> {
-    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, so_far)));
+    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(home, from, to, so_far)));
     fetching.await.unwrap_or_else(|_| {
         let hours = TREE_LIMIT.as_secs() / 3600;
         Err(CallError::new(ErrorKind::TimedOut, format!("the directory was not downloaded within {hours} hours"))
@@ -211,7 +205,7 @@ impl Waiting {
 }
 
 async fn fetch_tree(
-    named: &NamedSession,
+    home: &impl Home,
     from: &RemotePath,
     to: Directory,
     so_far: &TransferProgress,
@@ -228,8 +222,7 @@ async fn fetch_tree(
                 None => above,
                 Some(name) => above.make_directory(name).await?,
             };
-            let listed = named.scope.agent.list_files(&named.scope.wire, &named.session, Some(&directory)).await;
-            Ok((target, listed.map_err(|error| named.explain(error, false))?))
+            Ok((target, home.list(&directory).await?))
         };
         let (target, listed) = match listed.await {
             Ok(listed) => listed,
@@ -261,8 +254,7 @@ async fn fetch_tree(
                 continue;
             }
             let before = so_far.bytes();
-            let fetched =
-                async { fetch(named, &path, Draft::begin(&target, &name).await?, &so_far.bytes, |_| ()).await };
+            let fetched = async { home.fetch(&path, Draft::begin(&target, &name).await?, &so_far.bytes, |_| ()).await };
             if progress.note(shown, fetched.await)? {
                 progress.tree.files += 1;
             } else {

@@ -50,9 +50,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
     }
     let bytes = so_far + content.len() as u64;
     if bytes > MAX_FILE_BYTES {
-        let limit = MAX_FILE_BYTES / (1024 * 1024);
-        let message = format!("the service takes files of at most {limit} MB ({MAX_FILE_BYTES} bytes)");
-        return Err(CallError::new(ErrorKind::FileTooLarge, message));
+        return Err(too_large());
     }
     let response = |write_id, is_written| WriteResponse {
         session_id: named.session.clone(),
@@ -82,15 +80,22 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
     Ok(response(None, true))
 }
 
+/// The file is longer than the service takes.
+pub(crate) fn too_large() -> CallError {
+    let limit = MAX_FILE_BYTES / (1024 * 1024);
+    let message = format!("the service takes files of at most {limit} MB ({MAX_FILE_BYTES} bytes)");
+    CallError::new(ErrorKind::FileTooLarge, message)
+}
+
 /// A file that has no name, so that nothing of it is left when it is closed, or this process killed.
-async fn begin(directory: &Path) -> Result<Writing, CallError> {
+pub(super) async fn begin(directory: &Path) -> Result<Writing, CallError> {
     let directory = directory.to_owned();
     let spool = on_thread(move || tempfile::tempfile_in(directory)).await?;
     Ok(Writing { spool: Arc::new(spool), length: 0 })
 }
 
 /// Adds a piece to its end.
-async fn add(writing: Writing, content: Vec<u8>) -> Result<Writing, CallError> {
+pub(super) async fn add(writing: Writing, content: Vec<u8>) -> Result<Writing, CallError> {
     let Writing { spool, length } = writing;
     let length = length + content.len() as u64;
     let file = Arc::clone(&spool);

@@ -78,6 +78,13 @@ pub(super) async fn begin(
     extras.headers = TurnHeaders { client, call_id, version, asks_latency }.headers()?;
     let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
+    if params.version_override.is_some() && scope.pool.is_some() {
+        // It would make a session for this turn, beside those of the pool.
+        return Err(CallError::pooled(
+            "versionOverride makes a session of its own, and users of this agent share theirs",
+        )
+        .hint("name the version in the target instead (--version): its users share sessions of that version"));
+    }
     if let Some(turn) = turn {
         turn.of(&scope.target);
     }

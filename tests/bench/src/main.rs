@@ -15,7 +15,7 @@
 //! - [`commands`]: whole processes (5), cold starts (6), the size of the program; [`tokens`]: first calls together (7)
 //! - [`files`]: large files (8); [`memory`]: what is held, and what comes back (9)
 //! - [`state`]: saved state beside SQLite alone, [`commits`]: new partitions a second (11); [`warm`]: first answers of cold and warm
-//!   sessions (14); [`growth`]: cost by connections and partitions (12)
+//!   sessions (14); [`gateway`]: what the gateway adds (15); [`growth`]: cost by connections and partitions (12)
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a benchmark is for")]
 
@@ -27,6 +27,7 @@ mod commits;
 mod direct;
 mod echo;
 mod files;
+mod gateway;
 mod growth;
 mod line;
 mod measure;
@@ -46,8 +47,9 @@ use std::process::ExitCode;
 type Part = (&'static str, fn(&Setting, &mut Report) -> Result<(), String>);
 
 /// The parts, in the order in which they run: those that need a quiet machine most come first.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("calls", calls::measure),
+    ("gateway", gateway::measure),
     ("streams", streams::measure),
     ("commands", commands::measure),
     ("tokens", tokens::measure),
@@ -60,7 +62,7 @@ const PARTS: [Part; 11] = [
     ("size", commands::size),
 ];
 const USAGE: &str = "usage: cargo xtask bench [--json FILE] [--page FILE] [--rounds N] [PART ...]
-parts: calls streams commands tokens files state commits warm growth memory size";
+parts: calls gateway streams commands tokens files state commits warm growth memory size";
 
 /// What every part is given.
 struct Setting {

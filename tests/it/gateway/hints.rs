@@ -28,7 +28,7 @@ async fn a_call_that_names_too_much_says_what_to_leave_out() {
     let good = json!({"input": "hello", "target": {"kind": "gateway", "agent": "notes"}});
     for (hint, more) in [
         (advice("with the command line, --agent-name NAME"), json!({"target": {"kind": "local"}})),
-        (advice("leave isolation out, and with the command line its flags"), json!({"isolation": {"userKey": "ada"}})),
+        (advice("leave isolation out, or give only the label of a chat"), json!({"isolation": {"userKey": "ada"}})),
         (advice("leave debug out"), json!({"debug": true})),
         (advice("or be left out"), json!({"target": {"kind": "gateway", "agnet": "notes"}})),
     ] {

@@ -92,7 +92,9 @@ fn attempts(ada: &Person, emulator: &Value) -> Vec<(String, Value)> {
         json!({"chatKey": own}),
         json!({"ownershipKey": own}),
         json!({"userIdentity": own}),
-        json!({"chat": "hers"}),
+        json!({"chat": "hers", "userKey": own}),
+        json!({"chat": "hers", "userIdentity": own}),
+        json!({"chat": "hers", "ownershipKey": own}),
         json!({"model": "local"}),
     ];
     let targets = [
@@ -244,6 +246,40 @@ async fn no_header_and_no_path_names_another_user() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn no_request_for_a_file_names_another_user() {
+    let Two { world, ada, eve } = Two::new().await;
+    let bearer = format!("Bearer {}", world.issuer.token("eve"));
+    let session = ada.session.as_str().unwrap();
+    let own = ada.isolation.as_str();
+    for (path, more, is_served) in [
+        ("/files/notes.txt".to_owned(), ("cupola-session", session), false),
+        ("/files/notes.txt".to_owned(), ("cupola-chat", own), false),
+        ("/agents/other/files/notes.txt".to_owned(), ("accept", "*/*"), false),
+        (format!("/agents/{own}/files/notes.txt"), ("accept", "*/*"), false),
+        (format!("/files/notes.txt?sessionId={session}"), ("accept", "*/*"), false),
+        (format!("/sessions/{session}/files/notes.txt"), ("accept", "*/*"), false),
+        (format!("/files/..%2f..%2f{session}%2fnotes.txt"), ("accept", "*/*"), false),
+        ("/files/notes.txt".to_owned(), ("x-agent-user-isolation-key", own), true),
+        ("/files/notes.txt".to_owned(), ("x-ms-user-identity", own), true),
+        ("/files/notes.txt".to_owned(), ("x-forwarded-user", "ada"), true),
+    ] {
+        for method in [Method::GET, Method::PUT] {
+            let before = world.emulator.requests().len();
+            let headers = [("authorization", &*bearer), more];
+            let answer = world.send(method.clone(), &path, &headers, "remember the milk".to_owned()).await;
+            let shown = format!("{method} {path} {more:?}: {answer:?}");
+            assert_eq!(answer.status == 200, is_served, "{shown}");
+            assert!(!answer.body.contains("4711") && !answer.body.contains(own), "{shown}");
+            assert_eq!(foreign(&world, before, &eve.isolation), [""; 0], "{shown}");
+        }
+    }
+    let hers = format!("Bearer {}", world.issuer.token("ada"));
+    let answer = world.send(Method::GET, "/files/notes.txt", &[("authorization", &hers)], String::new()).await;
+    assert!(answer.body.contains("4711"), "{answer:?}");
+    world.end().await;
+}
+
 async fn bind(socket: &mut Socket, bind: Value) -> Value {
     socket.call("initialize", json!({"bind": bind})).await
 }
@@ -258,7 +294,8 @@ async fn binding_a_connection_narrows_it_and_never_widens_it() {
         json!({"target": {"kind": "local"}}),
         json!({"target": {"kind": "gateway", "agent": "other"}}),
         json!({"target": named, "isolation": {"userKey": ada.isolation}}),
-        json!({"target": named, "isolation": {"chat": "hers"}}),
+        json!({"target": named, "isolation": {"chat": "hers", "userKey": ada.isolation}}),
+        json!({"target": named, "isolation": {"chat": "hers", "ownershipKey": ada.isolation}}),
         json!({"target": named, "files": "/"}),
     ] {
         let mut socket = world.socket("/rpc", &token).await;
@@ -283,6 +320,61 @@ async fn binding_a_connection_narrows_it_and_never_widens_it() {
     assert_eq!(again["error"]["data"]["kind"], "outOfBounds", "bound twice: {again}");
     let answer = socket.call("invoke", json!({"input": "x"})).await;
     assert_eq!(answer["error"]["data"]["kind"], "outOfBounds", "{answer}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_label_separates_a_callers_own_state_and_nobody_elses() {
+    let Two { world, ada, eve } = Two::new().await;
+    let label = json!({"chat": "work"});
+    let mut sessions = vec![ada.session, eve.session];
+    for (subject, input, own) in
+        [("ada", "remember the red door", &ada.isolation), ("eve", "remember the blue door", &eve.isolation)]
+    {
+        let before = world.emulator.requests().len();
+        let answer = world.call(subject, "invoke", json!({"input": input, "isolation": label})).await;
+        sessions.push(answer["result"]["sessionId"].clone());
+        assert_eq!(foreign(&world, before, own), [""; 0], "{subject}: {answer}");
+    }
+    let distinct: std::collections::BTreeSet<String> = sessions.iter().map(ToString::to_string).collect();
+    assert_eq!(distinct.len(), 4, "two people and two chats each: {sessions:?}");
+    // By a call of its own, and on a line that is bound to the chat.
+    let ask = json!({"input": "what do you remember?", "isolation": label});
+    let named = json!({"kind": "gateway", "agent": "notes"});
+    for (subject, has) in [("ada", "red"), ("eve", "blue")] {
+        let over_http = world.call(subject, "invoke", ask.clone()).await;
+        let mut socket = world.socket("/rpc", &world.issuer.token(subject)).await;
+        let bound = bind(&mut socket, json!({"target": named, "isolation": label})).await;
+        assert_eq!(bound["result"]["bound"], true, "{bound}");
+        let over_socket = socket.call("invoke", json!({"input": "what do you remember?"})).await;
+        for answer in [&over_http, &over_socket, &socket.call("invoke", ask.clone()).await] {
+            let text = answer["result"]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+            assert!(text.contains(has), "{subject}: {text}");
+            assert_eq!(
+                ["red", "blue", "4711", "milk"].iter().filter(|word| text.contains(**word)).count(),
+                1,
+                "{text}"
+            );
+        }
+        let runs = socket.call("runs/list", json!({})).await;
+        assert_eq!(runs["result"]["runs"].as_array().map(Vec::len), Some(4), "{runs}");
+        // A line that is bound to a chat has no other one.
+        for other in [json!({"chat": "play"}), json!({"userKey": ada.isolation})] {
+            let refused = socket.call("invoke", json!({"input": "x", "isolation": other})).await;
+            assert_eq!(refused["error"]["data"]["kind"], "outOfBounds", "{refused}");
+        }
+    }
+    // A session of her own chat is not the other chat's, and hers is not his.
+    for (subject, isolation, session) in [
+        ("ada", json!({}), &sessions[2]),
+        ("ada", label.clone(), &sessions[0]),
+        ("eve", label.clone(), &sessions[2]),
+        ("eve", label.clone(), &sessions[0]),
+    ] {
+        let params = json!({"input": "what do you remember?", "isolation": isolation, "sessionId": session});
+        let refused = world.call(subject, "invoke", params).await;
+        assert_eq!(refused["error"]["data"]["kind"], "outOfBounds", "{subject} {isolation}: {refused}");
+    }
     world.end().await;
 }
 

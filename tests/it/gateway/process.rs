@@ -9,17 +9,31 @@ use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
 
+/// The developer tool of the one who is signed in as this person: it gives a token for the audience that it is asked for, and writes down
+/// what that was.
+fn sign_in(home: &Home, issuer: &Issuer, subject: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (token, asked) = (issuer.token(subject), home.path("asked"));
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> '{}'\necho '{{\"token\":\"{token}\",\"expiresOn\":\"2099-01-01T00:00:00Z\"}}'\n",
+        asked.display()
+    );
+    fs::create_dir_all(home.path("bin")).unwrap();
+    fs::write(home.path("bin/azd"), script).unwrap();
+    fs::set_permissions(home.path("bin/azd"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// A gateway's process, and a home whose configuration has both the gateway and the way to it.
-struct Running {
-    home: Home,
+pub(crate) struct Running {
+    pub(crate) home: Home,
     url: String,
-    emulator: TestEmulator,
+    pub(crate) emulator: TestEmulator,
     issuer: Issuer,
     process: Process,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let home = Home::new();
         let mut emulator = TestEmulator::start().await;
         emulator.list_in(&home);
@@ -33,6 +47,7 @@ impl Running {
         };
         let (certificate, key) = (file("tls.pem", &cert.pem()), file("tls.key", &signing_key.serialize_pem()));
         let token = file("token", &format!("{}\n", issuer.token("ada")));
+        let other = file("other-token", &issuer.token("eve"));
         let address = free_address();
         let (url, target) = (format!("https://localhost:{}", address.port()), emulator.target("notes"));
         let text = format!(
@@ -40,6 +55,9 @@ impl Running {
              [[gateway.issuers]]\nissuer = \"{}\"\naudience = \"{AUDIENCE}\"\nalgorithm = \"ES256\"\n\
              [gateway.agents.notes]\ntarget = {{ kind = \"emulator\", url = {}, agent = \"notes\" }}\n[[gateway.grants]]\n\
              [gateways.mine]\nurl = \"{url}\"\ntoken = {{ file = \"{token}\" }}\nauthorities = \"{certificate}\"\n\
+             [gateways.other-user]\nurl = \"{url}\"\ntoken = {{ file = \"{other}\" }}\nauthorities = \"{certificate}\"\n\
+             [gateways.signed-in]\nurl = \"{url}\"\naudience = \"{AUDIENCE}\"\nauthorities = \"{certificate}\"\n\
+             [gateways.unproven]\nurl = \"{url}\"\nauthorities = \"{certificate}\"\n\
              [gateways.stranger]\nurl = \"{url}\"\ntoken = {{ env = \"STRANGERS_TOKEN\" }}\nauthorities = \"{certificate}\"\n",
             issuer.url, target["url"],
         );
@@ -58,7 +76,7 @@ impl Running {
         (output.status.success(), text(output.stdout), text(output.stderr))
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.process.signal(Signal::TERM);
         assert!(self.process.ended().success());
         self.issuer.end().await;
@@ -74,6 +92,8 @@ async fn commands_use_a_gateway_like_the_daemon() {
     let (ok, said, errors) =
         running.run(&["invoke", "--gateway", &running.url, "-n", "notes", "what do you remember?"]);
     assert!(ok && said.contains("the milk"), "{said} {errors}");
+    let (ok, said, errors) = running.run(&["invoke", "--gateway", "mine", "--chat", "other", "what do you remember?"]);
+    assert!(ok && !said.contains("the milk"), "{said} {errors}");
     let (ok, runs, errors) = running.run(&["runs", "list", "--gateway", "mine", "-o", "json"]);
     assert!(ok && runs.matches("runId").count() == 2, "{runs} {errors}");
     // No daemon was started for it.
@@ -84,6 +104,10 @@ async fn commands_use_a_gateway_like_the_daemon() {
         (&["invoke", "--gateway", "other", "hello"][..], "no gateway \"other\" is in the configuration file"),
         (&["invoke", "--gateway", "https://localhost:1", "hello"], "is in the configuration file"),
         (&["invoke", "--gateway", "mine", "-n", "other", "hello"], "a gateway reaches only the agents"),
+        (
+            &["invoke", "--gateway", "mine", "--chat-isolation-key", "x", "hello"],
+            "the gateway takes it from your token",
+        ),
     ] {
         let (ok, _, errors) = running.run(arguments);
         assert!(!ok && errors.contains(said), "{arguments:?}: {errors}");
@@ -98,9 +122,37 @@ async fn commands_use_a_gateway_like_the_daemon() {
         finish(command)
     };
     let given = advice("leave the isolation flags out").given_by(&run(&["--user-isolation-key", "eve", "hello"]));
-    given.works(&run(&["hello"])).done();
+    given.works(&run(&["hello"])).works(&run(&["--chat", "work", "hello"])).done();
     let given = advice("name only the agent, as the gateway calls it").given_by(&run(&["--emulator", "hello"]));
     given.works(&run(&["--agent-name", "notes", "hello"])).done();
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_trusts_the_users_own_directory_gets_a_token_of_the_credential() {
+    let running = Running::start().await;
+    sign_in(&running.home, &running.issuer, "ada");
+    let run = |arguments: &[&str]| {
+        let mut command = running.home.command(arguments);
+        let tools = running.home.path("bin");
+        command.env("PATH", format!("{}:/usr/bin:/bin", tools.display())).stderr(Stdio::piped());
+        let output = finish(command);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    };
+    let (ok, said, errors) = run(&["invoke", "--gateway", "signed-in", "remember the milk"]);
+    assert!(ok, "{said} {errors}");
+    // It is the person whom her own token names as well.
+    let (ok, said, errors) = run(&["invoke", "--gateway", "mine", "what do you remember?"]);
+    assert!(ok && said.contains("the milk"), "{said} {errors}");
+    fs::write(running.home.path("note.txt"), "hello").unwrap();
+    let file = running.home.path("note.txt").display().to_string();
+    let (ok, said, errors) = run(&["files", "upload", &file, "--gateway", "signed-in"]);
+    assert!(ok, "{said} {errors}");
+    let asked = fs::read_to_string(running.home.path("asked")).unwrap();
+    assert!(asked.lines().all(|line| line.contains(&format!("{AUDIENCE}/.default"))), "{asked}");
+    let (ok, _, errors) = run(&["invoke", "--gateway", "unproven", "hello"]);
+    assert!(!ok && errors.contains("must have either token or audience"), "{errors}");
     running.end().await;
 }
 

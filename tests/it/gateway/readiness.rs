@@ -60,6 +60,18 @@ async fn a_gateway_stays_ready_while_the_service_does_not_answer() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn a_slow_agent_does_not_hide_what_another_one_is_missing() {
+    let slow = "[agents.a-slow-one]\ntarget = { kind = \"emulator\", url = \"EMULATOR\", agent = \"notes-required\" }\n\
+        isolateBy = \"bothKeys\"\n";
+    let world = world(false, &format!("{slow}{IDENTITY}")).await;
+    world.emulator.fail("*/agents/notes-required*", 100, Fault::Latency { milliseconds: 300_000 });
+    let answer = ready(&world).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.body.contains("agent identity"), "{answer:?}");
+    world.end().await;
+}
+
 /// The check of this name.
 async fn found(daemon: &TestDaemon, params: Value, name: &str) -> Value {
     let mut client = daemon.connect();

@@ -2,7 +2,9 @@
 
 use super::World;
 use super::issuer::{Key, time};
-use crate::support::PATIENCE;
+use crate::support::collector::Collector;
+use crate::support::{PATIENCE, TestEmulator};
+use crate::telemetry::{PARENT, hex, sending_to};
 use cupola_emulator::faults::Fault;
 use http::Method;
 use serde_json::{Value, json};
@@ -160,6 +162,109 @@ async fn pages_of_listed_origins_may_call_and_no_other_page() {
         let headers = [vec![("authorization", &*bearer)], headers].concat();
         let answer = world.send(method, path, &headers, list.clone()).await;
         assert_eq!(answer.status, status, "{path} {headers:?}: {answer:?}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn many_calls_share_one_connection_of_http_2_and_each_ends_by_itself() {
+    let world = World::new().await;
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .tls_certs_only([reqwest::Certificate::from_der(&world.certificate).unwrap()])
+        .resolve("localhost", world.address)
+        .timeout(PATIENCE)
+        .build()
+        .unwrap();
+    let token = world.issuer.token("ada");
+    let send = |message: Value| {
+        let request = client.post(world.url("/rpc")).bearer_auth(&token).header("content-type", "application/json");
+        async move { request.body(message.to_string()).send().await.unwrap() }
+    };
+    // One that waits keeps none of the others.
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
+    let mut slow = Box::pin(send(json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), &mut slow).await.is_err());
+    let calls = (0..200).map(|id| {
+        let answering = send(json!({"id": id, "method": "runs/list"}));
+        async move {
+            let answer = answering.await;
+            assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["id"], id);
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!(world.daemon.daemon.activity.connections(), 1, "one connection carries them all");
+    // A WebSocket is for HTTP/1.1.
+    let answer = client.get(world.url("/rpc")).bearer_auth(&token).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (405, http::Version::HTTP_2));
+    drop(slow);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_over_http_2_as_well() {
+    let world = World::new().await;
+    let bearer = format!("Bearer {}", world.issuer.token("ada"));
+    let long = "x".repeat(1024 * 1024);
+    let sent = world.http.get(world.url("/healthz")).header("authorization", &bearer).header("x-long", &long).send();
+    let answer = sent.await;
+    assert!(answer.as_ref().map_or(true, |answer| answer.status() == 431), "{answer:?}");
+    assert_eq!(world.send(Method::GET, "/healthz", &[], String::new()).await.status, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_traceparent_header_joins_the_callers_trace_if_it_follows_the_rules() {
+    let collector = Collector::start().await;
+    let daemon = sending_to(&collector);
+    let emulator = TestEmulator::start().await;
+    let world = World::on(daemon, emulator, "", Key::p256("first"), "algorithm = \"ES256\"", "[[grants]]").await;
+    let bearer = format!("Bearer {}", world.issuer.token("ada"));
+    let own = PARENT.replace("4bf92f35", "11111111");
+    let say = |more: Value| {
+        let mut params = json!({"input": "hello"});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"id": 1, "method": "invoke", "params": params}).to_string()
+    };
+    let trace = |header: &str| header.split('-').nth(1).unwrap().to_owned();
+    for (index, (sent, more, joined)) in [
+        (vec![PARENT], json!({}), Some(trace(PARENT))),
+        // What the call itself says counts more.
+        (vec![PARENT], json!({"traceparent": own}), Some(trace(&own))),
+        (vec![], json!({}), None),
+        (vec!["00-short"], json!({}), None),
+        (vec!["ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"], json!({}), None),
+        (vec!["00-00000000000000000000000000000000-00f067aa0ba902b7-01"], json!({}), None),
+        (vec!["00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"], json!({}), None),
+        (vec!["00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"], json!({}), None),
+        (vec!["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"], json!({}), None),
+        (vec![PARENT, &own], json!({}), None),
+        // A later version is read as far as it is known.
+        (
+            vec!["cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-has"],
+            json!({}),
+            Some(trace(PARENT)),
+        ),
+        (vec!["cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.more"], json!({}), None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut headers = vec![("authorization", &*bearer), ("content-type", "application/json")];
+        headers.extend(sent.iter().map(|value| ("traceparent", *value)));
+        let answer = world.send(Method::POST, "/rpc", &headers, say(more)).await;
+        assert_eq!(answer.json()["result"]["status"], "completed", "{sent:?}: {answer:?}");
+        let span = collector.until(|arrived| arrived.spans.get(index).cloned()).await;
+        match &joined {
+            Some(trace) => assert_eq!(hex(&span.trace_id), *trace, "{sent:?}"),
+            None => {
+                assert!(span.parent_span_id.is_empty() && hex(&span.trace_id) != trace(PARENT), "{sent:?}: {span:?}");
+            }
+        }
+        let turn = world.emulator.turns().pop().unwrap();
+        assert_eq!(trace(turn.header("traceparent").unwrap()), hex(&span.trace_id), "the agent's spans join");
     }
     world.end().await;
 }

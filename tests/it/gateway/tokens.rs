@@ -162,6 +162,22 @@ async fn a_new_key_of_the_issuer_counts_at_once_and_one_it_took_back_no_more() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_accepted_before_is_refused_once_it_has_expired() {
+    let world = World::with("", Key::p256("first"), "algorithm = \"ES256\"\nleeway = 0", "[[grants]]").await;
+    let token = world.issuer.key.token(&with(&world.issuer.claims("ada"), &json!({"exp": time(4)})));
+    // It ends when the token does.
+    let mut socket = world.socket("/rpc", &token).await;
+    for _ in 0..2 {
+        assert_eq!(world.post(&token, &list()).await.status, 200);
+    }
+    assert_eq!(socket.next().await, Err(4401));
+    let answer = world.post(&token, &list()).await;
+    assert_eq!((answer.status.as_u16(), answer.kind().as_str()), (401, "authenticationFailed"), "{answer:?}");
+    assert!(answer.body.contains("it has expired"), "{answer:?}");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_configured_claim_must_be_there_and_is_the_isolation_as_it_is() {
     let issuer = "algorithm = \"ES256\"\nisolationClaim = \"oid\"";
     let world = World::with("", Key::p256("first"), issuer, "[[grants]]").await;

@@ -24,6 +24,7 @@ async fn what_people_change_waits_for_the_partitions_lock() {
         ("chats/save", json!({"target": target, "isolation": chat, "title": "a title"})),
         ("chats/forget", json!({"target": target, "isolation": chat})),
         ("partitions/forget", json!({"target": target, "isolation": isolation})),
+        ("sessions/delete", json!({"target": target, "isolation": isolation})),
     ] {
         let held = locks.acquire(&LockName::Partition(partition.clone())).await.unwrap();
         let before = daemon.daemon.store.list().await.unwrap();

@@ -117,7 +117,8 @@ impl Flags {
         let is_named = self.scope.target.agent_name.is_some()
             || environment.text("CUPOLA_AGENT")?.is_some()
             || profile.agent.is_some()
-            || matches!(target, Target::AgentEndpoint { .. } | Target::Local { .. });
+            // A gateway lists no agents: its caller names the one that is meant, unless there is only one.
+            || matches!(target, Target::AgentEndpoint { .. } | Target::Local { .. } | Target::Gateway { .. });
         Ok(Open { agent: !is_named, version: target.version().is_none() })
     }
 }

@@ -158,19 +158,14 @@ impl Flags {
 
     /// A gateway has bound the connection to its caller already: what is left is to narrow it.
     fn bind_on_gateway(&self, environment: &environment::Environment) -> Result<Option<Bind>, Failure> {
-        let target = self.scope.of_gateway(None, environment)?;
+        let (target, isolation) = self.scope.of_gateway(None, environment)?;
         if self.files.is_some() {
             return Err(Failure::usage("--gateway cannot be combined with --files: a gateway has no files of yours"));
         }
         let methods = patterns(&self.only.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let is_said = target.agent().is_some() || !methods.is_empty();
+        let is_said = target.agent().is_some() || !methods.is_empty() || isolation.chat.is_some();
         let methods = (!methods.is_empty()).then_some(methods);
-        Ok(is_said.then(|| Bind {
-            target,
-            isolation: cupola_protocol::isolation::Isolation::default(),
-            methods,
-            files: None,
-        }))
+        Ok(is_said.then_some(Bind { target, isolation, methods, files: None }))
     }
 }
 

@@ -17,10 +17,15 @@ const RESERVED_BYTES: usize = 64 * 1024;
 pub(crate) async fn read(mut body: Incoming, room: Room) -> Result<Frame, Refusal> {
     let read = collect(&mut body, room).await;
     if matches!(&read, Err(refusal) if refusal.is_of_size()) {
-        let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        discard(body).await;
     }
     read
+}
+
+/// Throws a body away for a moment, so that a client in the middle of sending gets to read why it was not taken.
+pub(crate) async fn discard(mut body: Incoming) {
+    let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 async fn collect(body: &mut Incoming, mut room: Room) -> Result<Frame, Refusal> {

@@ -1717,6 +1717,11 @@ export interface PartitionListParams {
   target?: Target;
   /** Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
+  /**
+   * Those of every agent that is in the same place as `target`: the same emulator, the same project, or this
+   * machine for a local agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
+   */
+  anyAgent?: boolean;
 }
 
 /** What is saved. */
@@ -1936,6 +1941,11 @@ export interface RunListParams {
   target?: Target;
   /** Only those of this isolation; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
+  /**
+   * Those of every agent that is in the same place as `target`: the same emulator, the same project, or this
+   * machine for a local agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
+   */
+  anyAgent?: boolean;
   /**
    * Also runs that earlier daemons left when they ended, which are kept for a day, and those whose answer only
    * the service still has.

@@ -5,17 +5,13 @@
 //! turns out not to have been sent, the question is open again. It stays claimed if the daemon is killed meanwhile: the answer may have
 //! been sent.
 
-use super::store::{Store, StoreError};
 use super::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, ResponseId};
 use cupola_protocol::question::Question;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 /// Most questions that are kept for one partition: far more than an agent asks in one turn. The oldest is forgotten first.
 pub const MAX_QUESTIONS: usize = 64;
@@ -55,90 +51,8 @@ pub enum NotOpen {
     Answered,
 }
 
-/// Saved questions.
-pub trait QuestionStore {
-    /// The agent asks in a partition. `again`: the run is read again, so a question that is known stays as it is, also if it has an
-    /// answer.
-    fn ask(&self, partition: &Partition, asked: &[Asked], again: bool) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// Takes questions to answer them: all, or none. Gives what was asked, or the first that is not open. `claim` is a new name, which
-    /// settles them later.
-    fn claim_questions(
-        &self,
-        partition: &Partition,
-        claim: &str,
-        ids: &[String],
-    ) -> BoxFuture<'_, Result<Result<Vec<Asked>, (String, NotOpen)>, StoreError>>;
-
-    /// The answers of questions that were claimed under this name were sent, and nobody asks for their text again; or they were not, and the questions
-    /// are open again.
-    fn settle_questions(
-        &self,
-        partition: &Partition,
-        claim: &str,
-        ids: &[String],
-        were_sent: bool,
-    ) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// The open questions of a partition, in the order in which they were asked.
-    fn open_questions(&self, partition: &Partition) -> BoxFuture<'_, Result<Vec<Asked>, StoreError>>;
-}
-
-/// Questions that one call answers. [`Self::settle`] says what became of the answers; a call that ends without it settles them, too.
-pub struct Claim {
-    store: Arc<dyn Store>,
-    tasks: TaskTracker,
-    partition: Partition,
-    name: String,
-    ids: Vec<String>,
-    were_sent: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-impl Claim {
-    /// Takes questions to answer them. `were_sent` says in the end whether the answers were sent; `tasks` finishes what a call that was
-    /// cancelled leaves.
-    pub async fn take(
-        (store, tasks): (&Arc<dyn Store>, &TaskTracker),
-        partition: &Partition,
-        ids: Vec<String>,
-        were_sent: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Result<Result<(Self, Vec<Asked>), (String, NotOpen)>, StoreError> {
-        let (store, tasks, partition) = (Arc::clone(store), tasks.clone(), partition.clone());
-        let name = Uuid::new_v4().simple().to_string();
-        let asked = store.claim_questions(&partition, &name, &ids).await?;
-        Ok(asked.map(|asked| (Self { store, tasks, partition, name, ids, were_sent: Box::new(were_sent) }, asked)))
-    }
-
-    /// Writes down what became of the answers.
-    pub async fn settle(mut self) {
-        let ids = std::mem::take(&mut self.ids);
-        settle(&*self.store, &self.partition, &self.name, &ids, (self.were_sent)()).await;
-    }
-}
-
-async fn settle(store: &dyn Store, partition: &Partition, claim: &str, ids: &[String], were_sent: bool) {
-    if let Err(error) = store.settle_questions(partition, claim, ids, were_sent).await {
-        tracing::warn!(%error, "whether questions of an agent were answered could not be written down");
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let ids = std::mem::take(&mut self.ids);
-        if !ids.is_empty() {
-            let (store, partition, claim) =
-                (Arc::clone(&self.store), self.partition.clone(), std::mem::take(&mut self.name));
-            let were_sent = (self.were_sent)();
-            self.tasks.spawn(async move { settle(&*store, &partition, &claim, &ids, were_sent).await });
-        }
-    }
-}
-
-impl std::fmt::Debug for Claim {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Claim").field("ids", &self.ids).finish_non_exhaustive()
-    }
-}
+/// What was asked, or the first question that is not open, and why.
+pub type Claimed = Result<Vec<Asked>, (String, NotOpen)>;
 
 #[derive(Debug, Default)]
 struct Kept {

@@ -7,7 +7,8 @@
 //! - [`settings`]: `[store]` of the configuration file; [`mod@line`]: tries; [`connections`]: the server, and the safety of writes;
 //!   [`faults`]: what an error means
 //! - [`scripts`]: what runs in the store; [`seal`]: what the store must not read; [`leases`]: names that one daemon holds
-//! - [`journal`]: the runs that were begun; [`chats`]: what clients remember; [`inspect`]: what `cupola doctor` says
+//! - [`journal`]: the runs that were begun; [`chats`]: what clients remember; [`questions`]: what agents asked;
+//!   [`inspect`]: what `cupola doctor` says
 //! - `simulation`: daemons and a store in simulated time, for tests
 
 mod chats;

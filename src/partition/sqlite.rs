@@ -2,13 +2,13 @@
 //!
 //! Committed means: on the disk, so that neither `kill -9` nor a power cut loses what was acknowledged. `tests/crash` cuts the power and
 //! lets the disk fail at every write. A file that a lying disk damaged is refused.
-//! Ids, owners' fingerprints and times are stored, the ownership keys that deleting needs, and the isolation of runs that outlive the
-//! daemon; no prompt, no answer. What is
-//! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
-//! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
+//! Ids, owners' fingerprints and times are stored, the ownership keys that deleting needs, the isolation of runs that outlive the
+//! daemon, and what agents asked until it is answered; no prompt, no answer. What is deleted is gone from the bytes of the file and its
+//! side files when the call is answered ([`erase`]). A file that is removed or replaced under a running daemon is noticed before
+//! anything is acknowledged ([`files`]).
 //!
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
-//!   chats; [`pools`]: sessions that users share
+//!   chats; [`questions`]: what agents asked; [`pools`]: sessions that users share
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
 //! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step
 

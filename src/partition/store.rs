@@ -5,7 +5,7 @@
 
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::pool::Pool;
-use crate::partition::questions::QuestionStore;
+use crate::partition::questions::{Asked, Claimed};
 use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
@@ -229,6 +229,35 @@ pub trait ChatStore {
         owner: &Owner,
         label: &ChatLabel,
     ) -> BoxFuture<'_, Result<bool, StoreError>>;
+}
+
+/// What agents asked and nobody has answered yet: saved beside the partitions.
+pub trait QuestionStore {
+    /// The agent asks in a partition. `again`: the run is read again, so a question that is known stays as it is, also if it has an
+    /// answer.
+    fn ask(&self, partition: &Partition, asked: &[Asked], again: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Takes questions to answer them: all, or none. Gives what was asked, or the first that is not open. `claim` is a new name, which
+    /// settles them later.
+    fn claim_questions(
+        &self,
+        partition: &Partition,
+        claim: &str,
+        ids: &[String],
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>>;
+
+    /// The answers of questions that were claimed under this name were sent, and nobody asks for their text again; or they were not, and the questions
+    /// are open again.
+    fn settle_questions(
+        &self,
+        partition: &Partition,
+        claim: &str,
+        ids: &[String],
+        were_sent: bool,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The open questions of a partition, in the order in which they were asked.
+    fn open_questions(&self, partition: &Partition) -> BoxFuture<'_, Result<Vec<Asked>, StoreError>>;
 }
 
 /// Saved state. A write has been committed when its future is done.

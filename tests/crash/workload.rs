@@ -1,9 +1,9 @@
 //! Calls on the store that write everything it can keep, and all that can be read of it.
 
 use cupola::partition::journal::{Ended, Entry, Facts, Reach};
-use cupola::partition::questions::{Asked, AskedIn, QuestionStore as _};
+use cupola::partition::questions::{Asked, AskedIn};
 use cupola::partition::sqlite::SqliteStore;
-use cupola::partition::store::{ChatStore as _, KnownSession, Saved, Store, StoreError};
+use cupola::partition::store::{ChatStore as _, KnownSession, QuestionStore as _, Saved, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::invoke::{AgentProtocol, RunStatus};
 use cupola_protocol::isolation::{Isolation, IsolationModel};

@@ -15,7 +15,7 @@ use cupola::partition::exclusion::{Exclusion, FileLocks};
 use cupola::partition::journal::{Ended, Entry, Facts, Reach};
 use cupola::partition::pool::Pool;
 use cupola::partition::presence::Presence;
-use cupola::partition::questions::{Asked, AskedIn, MAX_QUESTIONS, NotOpen, QuestionStore as _};
+use cupola::partition::questions::{Asked, AskedIn, MAX_QUESTIONS, NotOpen};
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};

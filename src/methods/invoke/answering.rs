@@ -1,9 +1,10 @@
 //! Which questions of the agent a turn answers: they must be open in the turn's own partition, and the first answer counts.
 
+use super::claim::Claim;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::Observer;
-use crate::partition::questions::{Asked, AskedIn, Claim, NotOpen};
+use crate::partition::questions::{Asked, AskedIn, NotOpen};
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ConversationId;

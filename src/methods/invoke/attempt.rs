@@ -121,31 +121,16 @@ async fn attempt_until_taken(
     check_if_busy(params, protocol)?;
     // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
     let (params, claim) = answering::claim(daemon, params, scope, observer).await?;
-    let taken = Box::pin(attempt_with(daemon, run, params.as_ref(), scope, protocol, place, observer)).await;
+    let params = params.as_ref();
+    let attempt = Attempt { daemon, run, params, scope, protocol, observer, is_second_choice: false };
+    let taken = match attempt.check() {
+        Ok(()) => repeat(attempt, place, observer).await,
+        Err(refused) => Err(refused),
+    };
     if let Some(claim) = claim {
         claim.settle().await;
     }
     taken
-}
-
-async fn attempt_with(
-    daemon: &Daemon,
-    run: &Run,
-    params: &InvokeParams,
-    scope: &Scope,
-    protocol: AgentProtocol,
-    place: Waiter<Partition>,
-    observer: &Observer,
-) -> Result<Taken, CallError> {
-    let attempt = Attempt { daemon, run, params, scope, protocol, observer, is_second_choice: false };
-    if attempt.protocol == AgentProtocol::InvocationsWs {
-        check_messages(params, scope)?;
-    }
-    if attempt.is_whole_request() && params.conversation_id.is_some() {
-        return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
-            .hint("write the context into the request, or send the text alone"));
-    }
-    repeat(attempt, place, observer).await
 }
 
 async fn repeat(mut attempt: Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
@@ -218,6 +203,20 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Refuses what its protocol does not have.
+    fn check(&self) -> Result<(), CallError> {
+        if self.protocol == AgentProtocol::InvocationsWs {
+            check_messages(self.params, self.scope)?;
+        }
+        if self.is_whole_request() && self.params.conversation_id.is_some() {
+            return Err(CallError::invalid_params(
+                "a whole request of a2a names its own context, and is sent unchanged",
+            )
+            .hint("write the context into the request, or send the text alone"));
+        }
+        Ok(())
+    }
+
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
         // Held while ids are being made, so that parallel first calls make one of each.
         let mut partition_lock = self.partition_turn(place).await?;

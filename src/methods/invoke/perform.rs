@@ -17,7 +17,7 @@ use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use crate::telemetry;
 use cupola_protocol::error::{ErrorKind, Turn};
-use cupola_protocol::id::ResponseId;
+use cupola_protocol::id::{ConversationId, ResponseId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Notice, Question, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
@@ -236,15 +236,21 @@ impl Performance<'_> {
     }
 
     /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
-    async fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: &AskedIn) {
-        if let Some(response) = &asked_in.response {
+    async fn open_questions(
+        &self,
+        partition: &Partition,
+        questions: &[Question],
+        conversation: Option<ConversationId>,
+        response: Option<ResponseId>,
+    ) {
+        if let Some(response) = &response {
             self.daemon.responses.answered_with(partition, response);
         }
         if questions.is_empty() {
             return;
         }
-        let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
-        let asked_in = AskedIn { response, ..asked_in.clone() };
+        let response = response.filter(|_| conversation.is_none());
+        let asked_in = AskedIn { conversation, response };
         let asked = questions.iter().map(|question| Asked { question: question.clone(), asked_in: asked_in.clone() });
         let asked: Vec<_> = asked.collect();
         if let Err(error) = self.daemon.store.ask(partition, &asked, self.run.is_taken_up()).await {
@@ -333,8 +339,7 @@ impl Performance<'_> {
             if event.ending().is_some() {
                 let response =
                     end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
-                self.open_questions(&partition, &questions, &AskedIn { conversation: conversation.clone(), response })
-                    .await;
+                self.open_questions(&partition, &questions, conversation.clone(), response).await;
             }
             if self.params.raw && is_in_raw(&event) {
                 collect(event, &mut raw_text);

@@ -3,8 +3,8 @@
 use super::scripts::{ASK, CLAIM_QUESTIONS, SETTLE_QUESTIONS};
 use super::{RedisStore, leases, partition_suffix};
 use crate::partition::Partition;
-use crate::partition::questions::{Asked, KEPT_FOR, MAX_QUESTIONS, NotOpen, QuestionStore};
-use crate::partition::store::{SharedFault, StoreError};
+use crate::partition::questions::{Asked, Claimed, KEPT_FOR, MAX_QUESTIONS, NotOpen};
+use crate::partition::store::{QuestionStore, SharedFault, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -39,7 +39,7 @@ impl QuestionStore for RedisStore {
         partition: &Partition,
         claim: &str,
         ids: &[String],
-    ) -> BoxFuture<'_, Result<Result<Vec<Asked>, (String, NotOpen)>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         let (key, suffix) = (self.base(&partition.agent), partition_suffix(partition));
         let (claim, ids) = (claim.to_owned(), ids.to_vec());
         async move {

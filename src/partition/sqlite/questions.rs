@@ -2,8 +2,8 @@
 
 use super::{SqliteStore, now, partition_key};
 use crate::partition::Partition;
-use crate::partition::questions::{Asked, KEPT_FOR, MAX_QUESTIONS, NotOpen, QuestionStore};
-use crate::partition::store::StoreError;
+use crate::partition::questions::{Asked, Claimed, KEPT_FOR, MAX_QUESTIONS, NotOpen};
+use crate::partition::store::{QuestionStore, StoreError};
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -27,7 +27,7 @@ impl QuestionStore for SqliteStore {
         partition: &Partition,
         claim: &str,
         ids: &[String],
-    ) -> BoxFuture<'_, Result<Result<Vec<Asked>, (String, NotOpen)>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Claimed, StoreError>> {
         let (key, claimed, ids) = (partition_key(partition), claimed(claim), ids.to_vec());
         self.write(move |connection| take(connection, &key, &claimed, &ids))
     }
@@ -114,7 +114,7 @@ fn take(
     (agent, owner, version): &Key,
     claimed: &str,
     ids: &[String],
-) -> rusqlite::Result<Result<Vec<Asked>, (String, NotOpen)>> {
+) -> rusqlite::Result<Claimed> {
     let select = "SELECT state, asked FROM question
          WHERE agent = ?1 AND owner = ?2 AND version = ?3 AND id = ?4 AND asked_at > ?5";
     let mut taken = Vec::new();

@@ -40,12 +40,12 @@ impl Follower {
         false
     }
 
-    /// Was it told of a run, if only that it waits?
+    /// Does it know a run, if only that it waits?
     pub(super) fn has_run(&self) -> bool {
         self.run_id().is_some()
     }
 
-    /// Was it told more than that the run waits for others?
+    /// Does it know more than that the run waits for others?
     pub(super) fn has_begun(&self) -> bool {
         self.events.iter().any(|event| event["code"] != "queued")
     }

@@ -17,6 +17,7 @@ use follower::Follower;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use std::time::Duration;
 const ROUNDS: u64 = 40;
 /// Rounds in which the service is killed, too.
 const SERVICE_ROUNDS: u64 = 12;
+/// Rounds in one home. Each daemon reads again those runs whose answer nobody has had, so more rounds would take longer and longer.
+const BATCH: usize = 200;
 /// Set by `cargo xtask kills --real`: the command of an agent server that understands `tick COUNT MS`.
 const AGENT_COMMAND: &str = "CUPOLA_KILL_AGENT";
 /// Words of an answer, and the pause before each in ms: long enough to be killed anywhere in it.
@@ -80,39 +83,54 @@ fn answer() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
     let command = std::env::var(AGENT_COMMAND).ok();
-    let emulator = TestEmulator::with(|options| {
-        // A session that nobody uses soon gives its process back.
-        options.idle_timeout = command.is_some().then_some(Duration::from_mins(1));
-        if let Some(command) = &command {
-            let server = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Exec::new(command.clone())));
-            options.agents.push(AgentSpec::new(REAL, vec![server]));
-        }
-    })
-    .await;
     let agent = if command.is_some() { REAL } else { "notes" };
-    let rounds = setting("CUPOLA_KILL_ROUNDS", ROUNDS);
-    play_all(emulator, agent, rounds, false).await;
+    let emulator = async || {
+        TestEmulator::with(|options| {
+            // A session that nobody uses soon gives its process back.
+            options.idle_timeout = command.is_some().then_some(Duration::from_mins(1));
+            if let Some(command) = &command {
+                let server = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Exec::new(command.clone())));
+                options.agents.push(AgentSpec::new(REAL, vec![server]));
+            }
+        })
+        .await
+    };
+    play_all(emulator, agent, setting("CUPOLA_KILL_ROUNDS", ROUNDS), false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_is_killed_as_well_leaves_one_ending_and_never_a_second_turn() {
     let rounds = setting("CUPOLA_KILL_ROUNDS", SERVICE_ROUNDS).min(setting("CUPOLA_KILL_SERVICE_ROUNDS", u64::MAX));
-    play_all(TestEmulator::start().await, "notes", rounds, true).await;
+    play_all(TestEmulator::start, "notes", rounds, true).await;
 }
 
-async fn play_all(mut emulator: TestEmulator, agent: &str, rounds: u64, kills_service: bool) {
+async fn play_all(emulator: impl AsyncFn() -> TestEmulator, agent: &str, rounds: u64, kills_service: bool) {
     let seed = setting("CUPOLA_KILL_SEED", u64::from(std::process::id()) ^ 0x5eed);
     let mut chance = Chance::new(seed);
+    for first in (0..rounds).step_by(BATCH) {
+        let batch = first..rounds.min(first + u64::try_from(BATCH).unwrap());
+        play_batch(emulator().await, agent, batch, kills_service, (seed, &mut chance)).await;
+        println!("{} of {rounds} rounds", rounds.min(first + u64::try_from(BATCH).unwrap()));
+    }
+}
+
+async fn play_batch(
+    mut emulator: TestEmulator,
+    agent: &str,
+    batch: Range<u64>,
+    kills_service: bool,
+    (seed, chance): (u64, &mut Chance),
+) {
     let home = Home::new();
     emulator.list_in(&home);
     let target = emulator.target(agent);
     let mut daemon = home.serve_ready();
-    for number in 0..rounds {
+    for number in batch.clone() {
         let round = Round::of(number);
         let said = format!("seed {seed}, {round:?}; CUPOLA_KILL_SEED={seed} repeats it");
-        daemon = play(&home, &mut emulator, (&target, kills_service), daemon, round, &mut chance, &said).await;
+        daemon = play(&home, &mut emulator, (&target, kills_service), daemon, round, chance, &said).await;
     }
-    nothing_is_left(&home, seed, rounds).await;
+    nothing_is_left(&home, seed, batch).await;
     assert_eq!(finish(home.command(&["stop", "--force"])).status.code(), Some(0));
     daemon.ended();
     let orphans = processes_of(&home);
@@ -192,7 +210,7 @@ async fn all_runs(home: &Home) -> Vec<Value> {
 }
 
 /// No run is under way, and the isolation of none is in the files.
-async fn nothing_is_left(home: &Home, seed: u64, rounds: u64) {
+async fn nothing_is_left(home: &Home, seed: u64, rounds: Range<u64>) {
     // A run whose client was killed before it heard of it is read by somebody else; what was read again has to end again.
     for run in all_runs(home).await {
         follower::settled(home, run["runId"].as_str().unwrap()).await;
@@ -202,7 +220,7 @@ async fn nothing_is_left(home: &Home, seed: u64, rounds: u64) {
     }
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let mut left = (0..rounds).map(|number| Round::of(number).key()).collect::<BTreeSet<_>>();
+        let mut left = rounds.clone().map(|number| Round::of(number).key()).collect::<BTreeSet<_>>();
         let files = state_files(home);
         left.retain(|key| files.windows(key.len()).any(|window| window == key.as_bytes()));
         if left.is_empty() {

@@ -108,9 +108,8 @@ async fn play_all(emulator: impl AsyncFn() -> TestEmulator, agent: &str, rounds:
     let seed = setting("CUPOLA_KILL_SEED", u64::from(std::process::id()) ^ 0x5eed);
     let mut chance = Chance::new(seed);
     for first in (0..rounds).step_by(BATCH) {
-        let batch = first..rounds.min(first + u64::try_from(BATCH).unwrap());
-        play_batch(emulator().await, agent, batch, kills_service, (seed, &mut chance)).await;
-        println!("{} of {rounds} rounds", rounds.min(first + u64::try_from(BATCH).unwrap()));
+        let end = rounds.min(first + u64::try_from(BATCH).unwrap());
+        play_batch(emulator().await, agent, first..end, kills_service, (seed, &mut chance)).await;
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn unusable(path: &Path, source: &io::Error) -> String {
         return format!("{shown} is a file, not a directory");
     }
     match source.kind() {
-        io::ErrorKind::NotFound => format!("there is no directory {shown}"),
+        io::ErrorKind::NotFound => format!("{shown} does not exist"),
         io::ErrorKind::PermissionDenied => {
             format!("you may not use {shown}: it belongs to another user, or its mode forbids it")
         }

@@ -60,6 +60,8 @@ pub enum NoticeCode {
     FilesNotKept,
     /// A question of the agent is being answered: which tool is allowed or refused, and with which arguments.
     Answering,
+    /// A question of the agent could not be saved, so it cannot be answered.
+    QuestionNotSaved,
     /// Any other code, added by a newer daemon.
     #[serde(other)]
     Other,

@@ -73,7 +73,7 @@ pub(super) async fn serve(
     request: Request<Incoming>,
 ) -> Response<Sent> {
     let daemon = &connection.gateway.daemon;
-    // Nothing is told on the way of a file.
+    // Nobody gets messages about the progress of a file.
     let (client, _messages) = Client::new(daemon, connection.number, connection.ends.clone(), false);
     let cancelled = daemon.shutdown.work();
     let _left = cancelled.clone().drop_guard();
@@ -167,7 +167,7 @@ async fn upload(
     sent
 }
 
-/// Puts a body by on disk.
+/// Collects a body on disk.
 async fn collect(connection: &Connection, body: &mut Incoming, mut upload: Upload) -> Result<Upload, CallError> {
     let mut room = connection.gateway.daemon.input.room();
     room.grow_to(SPOOLED_BYTES).map_err(|_| crate::rpc::guest::no_room())?;

@@ -216,7 +216,7 @@ where
 #[derive(Debug, Default)]
 struct Traffic {
     under_way: AtomicUsize,
-    /// Rung each time that one has begun or ended.
+    /// Notified each time one begins or ends.
     changed: Notify,
 }
 
@@ -237,7 +237,7 @@ impl Traffic {
         UnderWay(Arc::clone(traffic))
     }
 
-    /// Returns when there was no request for as long as a connection is kept for the next one.
+    /// Returns once no request has begun or ended for [`HEAD_LIMIT`], and none is under way.
     async fn idle(&self) {
         loop {
             let is_over = tokio::time::timeout(HEAD_LIMIT, self.changed.notified()).await.is_err();
@@ -247,7 +247,7 @@ impl Traffic {
         }
     }
 
-    /// Returns when a request has come; as long as a connection may take for its first one.
+    /// Returns once a request has come, or after [`HEAD_LIMIT`].
     async fn served(&self) {
         let _ = tokio::time::timeout(HEAD_LIMIT, self.changed.notified()).await;
     }

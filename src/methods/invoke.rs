@@ -5,7 +5,7 @@
 //! - [`named`]: may it use what it names; [`pooled`]: its session where users share them
 //! - [`plan`]: what a turn continues (pure); [`hold`]: its hold on the session, and who waits meanwhile
 //! - [`protocol`]: what it speaks
-//! - [`answering`]: which questions of the agent it answers; [`claim`]: nobody else does meanwhile
+//! - [`answering`]: which questions of the agent it answers; [`claim`]: keeps other calls from answering them, too
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready; [`version`]: one that is asked for by a single call
 //! - [`outcome`]: how a failed turn is reported (pure)

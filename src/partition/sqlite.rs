@@ -329,8 +329,7 @@ impl Store for SqliteStore {
         let keys: Vec<_> = partitions.iter().map(partition_key).collect();
         self.erase(move |connection| {
             let mut forgotten = 0;
-            for (agent, owner, version) in keys {
-                let key = (agent, owner, version);
+            for key in keys {
                 questions::forget(connection, &key)?;
                 let (agent, owner, version) = key;
                 forgotten += connection.execute(

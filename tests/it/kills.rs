@@ -26,7 +26,7 @@ use std::time::Duration;
 const ROUNDS: u64 = 40;
 /// Rounds in which the service is killed, too.
 const SERVICE_ROUNDS: u64 = 12;
-/// Rounds in one home. Each daemon reads again those runs whose answer nobody has had, so more rounds would take longer and longer.
+/// Rounds in one home. Each daemon reads the runs again whose answer was not fetched, so each round takes longer than the one before.
 const BATCH: usize = 200;
 /// Set by `cargo xtask kills --real`: the command of an agent server that understands `tick COUNT MS`.
 const AGENT_COMMAND: &str = "CUPOLA_KILL_AGENT";

@@ -7,6 +7,7 @@ use crate::support::{Home, TestDaemon, TestEmulator, finish, finish_after};
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 fn turn(emulator: &TestEmulator, user: &str, input: impl Into<Value>) -> Value {
@@ -260,6 +261,34 @@ async fn a_task_that_needs_input_gets_the_next_message() {
     assert_eq!(texts, ["Which city?", "Booked.", "New."]);
     let tasks: Vec<Value> = script.seen().iter().map(|body| body["params"]["message"]["taskId"].clone()).collect();
     assert_eq!(tasks, [Value::Null, json!("t-1"), Value::Null]);
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+/// A full disk or a locked file: the person learns at once that an answer would not arrive.
+#[tokio::test]
+async fn a_question_that_cannot_be_saved_is_shown_with_a_notice() {
+    let (mut state, emulator) = (PathBuf::new(), TestEmulator::start().await);
+    let daemon = TestDaemon::configured(|config| state = config.state_directory.join("state.db"));
+    let mut client = daemon.connect();
+    client.call("invoke", turn(&emulator, "acme", "hello")).await;
+    let other = rusqlite::Connection::open(state).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (events, asked) = stream(&mut client, turn(&emulator, "acme", "ask pay")).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    let notice = &asked["result"]["notices"][0];
+    assert_eq!(
+        (&notice["code"], &asked["result"]["status"]),
+        (&json!("questionNotSaved"), &json!("completed")),
+        "{asked}"
+    );
+    assert!(notice["message"].as_str().unwrap().contains("cannot be answered"), "{notice}");
+    assert!(events.iter().any(|event| event["code"] == "questionNotSaved"), "{events:?}");
+    let question = &asked["result"]["questions"][0];
+    assert_eq!(question["tool"], "pay");
+    let answered = client.call("invoke", turn(&emulator, "acme", approval(&question["id"], true))).await;
+    assert_eq!(answered["error"]["data"]["kind"], "notFound", "{answered}");
     client.leave().await;
     daemon.end().await;
     emulator.end().await;

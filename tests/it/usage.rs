@@ -65,7 +65,7 @@ fn a_value_that_cannot_be_used_is_a_usage_error_that_names_it() {
         (&["emulator", "--listen", "127.0.0.1:0", "--record", &below], "--record"),
         (&["emulator", "--listen", "127.0.0.1:0", "--data-dir", taken], "taken is a file, not a directory"),
         (&["emulator", "token", "--data-dir", taken], "taken is a file, not a directory"),
-        (&["emulator", "token", "--data-dir", absent], "there is no directory"),
+        (&["emulator", "token", "--data-dir", absent], "does not exist"),
         (&["emulator", "token", "--data-dir", empty], "has no emulator's secret"),
         (&["serve", "--state-dir", taken], "not a directory"),
         (&["man", taken], "taken is a file, not a directory"),

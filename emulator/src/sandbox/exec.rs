@@ -137,7 +137,7 @@ mod unix {
     use tokio::sync::watch;
     use tokio::time::timeout;
 
-    /// How long the end of a process may be reported after the end of its connection. An answer that is complete waits for that long, too.
+    /// How long after the end of its connection the end of a process is waited for. A complete answer waits as long.
     const UNTIL_KNOWN: Duration = Duration::from_millis(200);
 
     pub(super) async fn start(exec: &Exec, context: SandboxContext) -> Result<Arc<dyn Container>, StartError> {

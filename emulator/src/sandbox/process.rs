@@ -83,7 +83,7 @@ impl Process {
         tokio::time::timeout(UNTIL_REPORTED, self.wait()).await.ok()
     }
 
-    /// What tells when it ends, apart from the process itself.
+    /// Learns when it ends, without holding the process.
     pub(crate) fn ending(&self) -> watch::Receiver<Option<String>> {
         self.ended.clone()
     }

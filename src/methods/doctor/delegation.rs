@@ -47,8 +47,8 @@ pub(crate) async fn of_agent(daemon: &Daemon, agent: &AgentSettings) -> Result<D
     Ok(delegation(&scope).await)
 }
 
-/// The same for every agent of a gateway, side by side. `None` for an agent that the service did not answer for within `limit`: it
-/// hides no other one.
+/// The same for every agent of a gateway, side by side. `None` for an agent about which the service says nothing
+/// within `limit`; the others are still reported.
 pub(crate) async fn of_gateway<'a>(
     daemon: &Daemon,
     settings: &'a GatewaySettings,

@@ -18,7 +18,9 @@ use crate::run::{MAX_TEXT_BYTES, Run};
 use crate::telemetry;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId};
-use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Notice, Question, RunFailure, RunStatus};
+use cupola_protocol::invoke::{
+    InvokeEvent, InvokeParams, InvokeResponse, Notice, NoticeCode, Question, RunFailure, RunStatus,
+};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
@@ -235,27 +237,31 @@ impl Performance<'_> {
         }
     }
 
-    /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
+    /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them. What could not be saved
+    /// cannot be answered, and a notice says so.
     async fn open_questions(
         &self,
         partition: &Partition,
         questions: &[Question],
-        conversation: Option<ConversationId>,
-        response: Option<ResponseId>,
-    ) {
-        if let Some(response) = &response {
+        conversation: Option<&ConversationId>,
+        response: Option<&ResponseId>,
+    ) -> Option<Notice> {
+        if let Some(response) = response {
             self.daemon.responses.answered_with(partition, response);
         }
         if questions.is_empty() {
-            return;
+            return None;
         }
-        let response = response.filter(|_| conversation.is_none());
-        let asked_in = AskedIn { conversation, response };
+        let response = response.filter(|_| conversation.is_none()).cloned();
+        let asked_in = AskedIn { conversation: conversation.cloned(), response };
         let asked = questions.iter().map(|question| Asked { question: question.clone(), asked_in: asked_in.clone() });
         let asked: Vec<_> = asked.collect();
-        if let Err(error) = self.daemon.store.ask(partition, &asked, self.run.is_taken_up()).await {
-            tracing::warn!(%error, run = %self.run.id(), "a question of an agent could not be written down, so it cannot be answered");
-        }
+        let error = self.daemon.store.ask(partition, &asked, self.run.is_taken_up()).await.err()?;
+        tracing::warn!(%error, run = %self.run.id(), "a question of an agent could not be saved");
+        let message = format!("what the agent asks cannot be answered, because it could not be saved: {error}");
+        let notice = Notice { code: NoticeCode::QuestionNotSaved, message };
+        self.take(InvokeEvent::Notice { notice: notice.clone() }).await;
+        Some(notice)
     }
 
     /// A run that an earlier daemon cancelled ends as cancelled, whatever the service says of it: its clients were told so.
@@ -337,9 +343,9 @@ impl Performance<'_> {
                 self.take_all(requests.refusal()).await;
             }
             if event.ending().is_some() {
-                let response =
-                    end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
-                self.open_questions(&partition, &questions, conversation.clone(), response).await;
+                let response = end.as_ref().and_then(|end| end.response_id.as_ref()).or(reply.response_id.as_ref());
+                let unsaved = self.open_questions(&partition, &questions, conversation.as_ref(), response).await;
+                notices.extend(unsaved);
             }
             if self.params.raw && is_in_raw(&event) {
                 collect(event, &mut raw_text);

@@ -40,12 +40,12 @@ impl Follower {
         false
     }
 
-    /// Does it know a run, if only that it waits?
+    /// Has it heard of a run, also of one that only waits?
     pub(super) fn has_run(&self) -> bool {
         self.run_id().is_some()
     }
 
-    /// Does it know more than that the run waits for others?
+    /// Has it heard more than that the run waits for others?
     pub(super) fn has_begun(&self) -> bool {
         self.events.iter().any(|event| event["code"] != "queued")
     }

@@ -314,6 +314,8 @@ NoticeCode: TypeAlias = Literal[
     # A question of the agent is being answered: which tool is allowed or refused, and with which
     # arguments.
     "answering",
+    # A question of the agent could not be saved, so it cannot be answered.
+    "questionNotSaved",
     # Any other code, added by a newer daemon.
     "other",
 ]

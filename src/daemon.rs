@@ -39,6 +39,8 @@ use tokio_util::task::TaskTracker;
 const STATE_FILE: &str = "state.db";
 /// The locks of processes that use the same state directory, in it.
 const LOCKS_DIRECTORY: &str = "locks";
+/// Notes of the runs that end with their daemons, in the state directory.
+const NOTES_DIRECTORY: &str = "runs";
 /// The embedded emulator's sessions, in the state directory.
 const EMULATOR_DIRECTORY: &str = "emulator";
 /// How long the store may take to count partitions for a metric, before the metric is left out.
@@ -133,7 +135,7 @@ impl Daemon {
         Ok(Arc::new(Self {
             targets,
             foundry,
-            journal: Journal::new(Arc::clone(&store), Arc::clone(&locks)),
+            journal: Journal::new(Arc::clone(&store), Arc::clone(&locks), config.state_directory.join(NOTES_DIRECTORY)),
             store,
             arrivals: Locks::default(),
             partition_locks: Locks::between_processes(Arc::clone(&locks), |partition| {

@@ -6,11 +6,12 @@
 //! - [`event`]: an event as it is kept: encoded once, for all clients
 //! - [`facts`]: what is known of a run beside its events: whose it is, its ids, where it waits, how it ended
 //! - [`numbers`]: the numbers of events (pure)
-//! - [`journal`]: what is written down of runs, so that the next daemon knows of them
+//! - [`journal`]: what is written down of runs, so that the next daemon knows of them; `notes`: of those that end with their daemon
 
 mod event;
 mod facts;
 pub mod journal;
+mod notes;
 mod numbers;
 mod registry;
 

@@ -1,15 +1,17 @@
 //! The journal of runs: what is written down of each before a client hears of it, and when it is taken out again.
 //!
-//! A run that outlives its daemon is in it until somebody has had its answer, or until the service has forgotten that. One that ends
-//! with its daemon is in it so that the next daemon can say what became of it. Only a daemon that serves a socket keeps one: a run
-//! of `--no-daemon` ends with its one client.
+//! A run that may outlive its daemon is in saved state until somebody has had its answer, or until the service has forgotten that. Of
+//! one that ends with its daemon there is a note ([`super::notes`]), so that the next daemon can say what became of it. Only a daemon
+//! that serves a socket keeps a journal: a run of `--no-daemon` ends with its one client.
 
+use super::notes::Notes;
 use crate::partition::exclusion::{Exclusion, ExclusionError};
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::presence::Presence;
 use crate::partition::store::{Store, StoreError};
 use cupola_protocol::id::RunId;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -40,6 +42,8 @@ pub struct Journal {
     /// Where daemons show that they are alive.
     locks: Arc<dyn Exclusion>,
     presence: OnceLock<Presence>,
+    /// Of the runs that end with their daemon.
+    notes: Notes,
     /// What is to be taken out, and when.
     due: Mutex<BTreeSet<(Instant, RunId)>>,
     /// Told when there is something to be taken out sooner than before.
@@ -47,9 +51,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Nothing is written before [`Self::open`].
-    pub fn new(store: Arc<dyn Store>, locks: Arc<dyn Exclusion>) -> Self {
-        Self { store, locks, presence: OnceLock::new(), due: Mutex::default(), sooner: Notify::new() }
+    /// Keeps notes in this directory, which is made with the first one. Nothing is written before [`Self::open`].
+    pub fn new(store: Arc<dyn Store>, locks: Arc<dyn Exclusion>, notes: PathBuf) -> Self {
+        let (presence, notes) = (OnceLock::new(), Notes::at(notes));
+        Self { store, locks, presence, notes, due: Mutex::default(), sooner: Notify::new() }
     }
 
     /// Begins to keep it.
@@ -65,13 +70,31 @@ impl Journal {
         self.presence.get().is_some()
     }
 
-    /// Writes a run down, or what has become known of it.
+    /// Notes a run that ends with this daemon. Does not wait for the disk.
+    pub fn note(&self, entry: Entry) {
+        let Some(presence) = self.presence.get() else { return };
+        let run = entry.run.clone();
+        if let Err(error) = self.notes.write(presence.name(), entry) {
+            tracing::warn!(%error, %run, "a run could not be noted");
+        }
+    }
+
+    /// Notes how such a run ended, before a client hears of it.
+    pub fn note_end(&self, run: &RunId, ended: Ended) {
+        let Some(presence) = self.presence.get() else { return };
+        if let Err(error) = self.notes.end(presence.name(), run, ended) {
+            tracing::warn!(%error, %run, "the end of a run could not be noted");
+        }
+        self.take_out(run, ANSWERED_FOR);
+    }
+
+    /// Writes a run down that may outlive this daemon, or what has become known of it.
     pub async fn write(&self, entry: &Entry) -> Result<(), StoreError> {
         let Some(presence) = self.presence.get() else { return Ok(()) };
         self.store.put_run(presence.name(), entry).await
     }
 
-    /// Writes down how the run ended, before a client hears of it, and takes it out after `stays`.
+    /// Writes down how such a run ended, before a client hears of it, and takes it out after `stays`.
     pub async fn ended(&self, run: &RunId, ended: Ended, stays: Duration) {
         if !self.is_open() {
             return;
@@ -116,10 +139,12 @@ impl Journal {
 
     /// Takes runs out now.
     pub async fn forget(&self, runs: &[RunId]) {
-        if !self.is_open() || runs.is_empty() {
+        let Some(presence) = self.presence.get() else { return };
+        let written = self.notes.forget(presence.name(), runs);
+        if written.is_empty() {
             return;
         }
-        if let Err(error) = self.store.forget_runs(runs).await {
+        if let Err(error) = self.store.forget_runs(&written).await {
             tracing::warn!(%error, "runs could not be taken out of the journal");
         }
     }
@@ -146,6 +171,9 @@ impl Journal {
     pub async fn close(&self) {
         let over = self.over(Instant::now() + ANSWERED_FOR);
         self.forget(&over).await;
+        if let Some(presence) = self.presence.get() {
+            self.notes.close(presence.name());
+        }
         self.store.close().await;
     }
 
@@ -164,24 +192,25 @@ impl Journal {
         let Some(own) = self.presence.get() else { return Ok(Inherited::default()) };
         let is_more = self.locks.are_others(own.name());
         let mut inherited = Inherited { is_more, ..Inherited::default() };
-        let mut gone: Vec<Presence> = Vec::new();
-        let (mut alive, mut old, mut kept) = (Vec::<String>::new(), Vec::new(), 0);
-        for (daemon, entry) in self.store.runs().await? {
+        let mut others = Others::default();
+        let (mut old, mut kept) = (Vec::new(), 0);
+        let mut runs = self.store.runs().await?;
+        let mut noted = Vec::new();
+        for daemon in self.notes.of_others(own.name()) {
+            // Read when it is known that nothing more is added.
+            if others.is_gone(&*self.locks, &daemon).await {
+                runs.extend(self.notes.read(&daemon).into_iter().map(|entry| (daemon.clone(), entry)));
+                noted.push(daemon);
+            } else {
+                inherited.is_more = true;
+            }
+        }
+        runs.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.updated_at));
+        for (daemon, entry) in runs {
             if daemon == own.name() {
                 continue;
             }
-            let is_gone = gone.iter().any(|presence| presence.name() == daemon);
-            if !is_gone && !alive.contains(&daemon) {
-                match Presence::of_one_gone(&*self.locks, &daemon).await {
-                    Ok(Some(presence)) => gone.push(presence),
-                    Ok(None) => alive.push(daemon.clone()),
-                    Err(error) => {
-                        tracing::warn!(%error, %daemon, "whether another daemon is alive cannot be told");
-                        alive.push(daemon.clone());
-                    }
-                }
-            }
-            if alive.contains(&daemon) {
+            if !others.is_gone(&*self.locks, &daemon).await {
                 inherited.is_more = true;
                 continue;
             }
@@ -202,11 +231,16 @@ impl Journal {
             inherited.entries.push(entry);
         }
         self.forget(&old).await;
+        let mut is_taken_over = true;
         for entry in &inherited.entries {
             // It is taken up nevertheless; only its end will not be written down.
             if let Err(error) = self.store.put_run(own.name(), entry).await {
+                is_taken_over = false;
                 tracing::warn!(%error, run = %entry.run, "a run could not be taken over in the journal");
             }
+        }
+        if is_taken_over {
+            noted.iter().for_each(|daemon| self.notes.remove(daemon));
         }
         Ok(inherited)
     }
@@ -226,13 +260,43 @@ impl Journal {
 
     /// Those in this daemon's name. A daemon that is alive reports its own.
     async fn own(&self) -> Result<impl Iterator<Item = Entry>, StoreError> {
-        let Some(own) = self.presence.get() else { return Ok(Vec::new().into_iter()) };
+        let Some(own) = self.presence.get() else { return Ok(Vec::new().into_iter().chain(Vec::new())) };
         let runs = self.store.runs().await?.into_iter().filter(|(daemon, _)| daemon == own.name());
-        Ok(runs.map(|(_, entry)| entry).collect::<Vec<_>>().into_iter())
+        let written: Vec<_> = runs.map(|(_, entry)| entry).collect();
+        Ok(written.into_iter().chain(self.notes.entries()))
     }
 
     fn due(&self) -> MutexGuard<'_, BTreeSet<(Instant, RunId)>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which other daemons are alive, each looked at once.
+#[derive(Debug, Default)]
+struct Others {
+    /// Held, so that nobody else takes over what they left.
+    gone: Vec<Presence>,
+    alive: Vec<String>,
+}
+
+impl Others {
+    async fn is_gone(&mut self, locks: &dyn Exclusion, daemon: &str) -> bool {
+        if self.gone.iter().any(|presence| presence.name() == daemon) {
+            return true;
+        }
+        if self.alive.iter().any(|name| name == daemon) {
+            return false;
+        }
+        match Presence::of_one_gone(locks, daemon).await {
+            Ok(Some(presence)) => {
+                self.gone.push(presence);
+                return true;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, %daemon, "whether another daemon is alive cannot be told"),
+        }
+        self.alive.push(daemon.to_owned());
+        false
     }
 }
 

@@ -37,6 +37,10 @@ impl Attempt<'_> {
         entry.facts.response.clone_from(&reply.response_id);
         self.run.answered_by(reply.response_id.as_ref());
         async move {
+            if !self.run.may_survive() {
+                self.daemon.journal.note(entry);
+                return;
+            }
             let written = self.daemon.journal.write(&entry).await;
             if let Err(error) = &written {
                 tracing::warn!(%error, "a run could not be written down");

@@ -123,6 +123,10 @@ impl Performance<'_> {
 
     /// Writes the ending down, before anybody hears of it.
     async fn note_end(&self, ended: Ended) {
+        if !self.run.may_survive() {
+            self.daemon.journal.note_end(self.run.id(), ended);
+            return;
+        }
         let is_awaited = self.run.survives() && !self.run.is_read();
         let stays = if is_awaited { ENDED_FOR } else { ANSWERED_FOR };
         self.daemon.journal.ended(self.run.id(), ended, stays).await;

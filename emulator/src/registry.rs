@@ -60,6 +60,20 @@ pub enum RegistryError {
     Secret(#[from] SecretError),
 }
 
+/// An emulator that was running when it was looked at.
+#[derive(Debug)]
+pub struct Seen {
+    /// Each emulator makes a file of its own and locks it, so no other one can ever hold the lock on this one.
+    held: File,
+}
+
+impl Seen {
+    /// Is the same emulator still running?
+    pub fn is_running(&self) -> bool {
+        matches!(self.held.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+}
+
 /// A running emulator's entry. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Registration {
@@ -107,12 +121,17 @@ pub fn register(directory: &Path, entry: &Entry) -> Result<Registration, Registr
 /// The emulator of this user that listens at `url`. For `localhost` it is the one at 127.0.0.1, else the one at `[::1]`; its
 /// own URL says which, and a token must go nowhere else.
 pub fn find(directory: &Path, url: &str) -> Result<Option<Entry>, RegistryError> {
+    Ok(see(directory, url)?.map(|(entry, _)| entry))
+}
+
+/// As [`find`], with a way to ask again whether it runs.
+pub fn see(directory: &Path, url: &str) -> Result<Option<(Entry, Seen)>, RegistryError> {
     if !is_there(directory)? {
         return Ok(None);
     }
     let url = url.trim_end_matches('/').to_ascii_lowercase();
     let found =
-        meant_by(&url).into_iter().find_map(|url| running(directory, &name_of(&url)).filter(|it| it.url == url));
+        meant_by(&url).into_iter().find_map(|url| running(directory, &name_of(&url)).filter(|(it, _)| it.url == url));
     Ok(found)
 }
 
@@ -121,7 +140,7 @@ pub fn list(directory: &Path) -> Result<Vec<Entry>, RegistryError> {
     if !is_there(directory)? {
         return Ok(Vec::new());
     }
-    let mut found: Vec<_> = names(directory).iter().filter_map(|name| running(directory, name)).collect();
+    let mut found: Vec<_> = names(directory).iter().filter_map(|name| running(directory, name)).map(|(entry, _)| entry).collect();
     found.sort_by(|one, other| one.url.cmp(&other.url));
     Ok(found)
 }
@@ -149,14 +168,15 @@ fn meant_by(url: &str) -> Vec<String> {
     }
 }
 
-fn running(directory: &Path, name: &str) -> Option<Entry> {
+fn running(directory: &Path, name: &str) -> Option<(Entry, Seen)> {
     let held = private::open(&file(directory, name, HELD)).ok()?;
-    if held.try_lock_shared().is_ok() {
+    let seen = Seen { held };
+    if !seen.is_running() {
         return None;
     }
     let mut text = Vec::new();
     private::open(&file(directory, name, ENTRY)).ok()?.take(MAX_ENTRY_BYTES).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    Some((serde_json::from_slice(&text).ok()?, seen))
 }
 
 /// Call it only while the directory is locked, so that no entry is added meanwhile.
@@ -215,10 +235,15 @@ mod tests {
             assert_eq!(find(&directory, asked).unwrap().map(|it| it.url).as_deref(), found, "{asked}");
         }
         assert_eq!(list(&directory).unwrap().len(), 2);
+        let (_, seen) = see(&directory, "http://127.0.0.1:8787").unwrap().unwrap();
+        assert!(seen.is_running() && seen.is_running());
         let twice = register(&directory, &entry("http://127.0.0.1:8787"));
         assert!(matches!(twice, Err(RegistryError::Taken { .. })), "{twice:?}");
         drop(registration);
         assert_eq!(find(&directory, "http://127.0.0.1:8787").unwrap(), None);
+        let another = register(&directory, &entry("http://127.0.0.1:8787")).unwrap();
+        assert!(!seen.is_running(), "another emulator is taken for the one that was seen");
+        drop(another);
         drop(six);
         assert_eq!(names(&directory), Vec::<String>::new());
     }

@@ -26,9 +26,8 @@ const NEXT: &str = ".next";
 /// A lock that this process holds. Dropping it frees it.
 #[derive(Debug)]
 pub(super) struct FileLock {
-    #[cfg_attr(windows, expect(dead_code, reason = "the file stays there"))]
-    path: PathBuf,
-    _file: File,
+        path: PathBuf,
+    file: File,
 }
 
 impl FileLock {
@@ -54,6 +53,19 @@ impl FileLock {
         Self::take(&directory.join(name))
     }
 
+    /// Does another process wait for it?
+    pub(super) fn is_awaited(&self) -> bool {
+        let mut next = self.path.clone().into_os_string();
+        next.push(NEXT);
+        // What cannot be told counts as yes.
+        Path::new(&next).try_exists().unwrap_or(true)
+    }
+
+    /// Is its file still where others look for it?
+    pub(super) fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
+    }
+
     async fn wait(path: &Path) -> io::Result<Self> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -76,7 +88,7 @@ impl FileLock {
             }
             // Its last holder may have removed the file after it was opened here; another process would lock a new one then.
             if is_at(&file, path)? {
-                return Ok(Some(Self { path: path.to_owned(), _file: file }));
+                return Ok(Some(Self { path: path.to_owned(), file }));
             }
         }
         Err(io::Error::other(format!("{} keeps being removed", path.display())))

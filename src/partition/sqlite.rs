@@ -10,7 +10,8 @@
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
 //!   chats; [`questions`]: what agents asked; [`pools`]: sessions that users share
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
-//! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step
+//! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step; [`reader`]: what is looked up
+//!   at once, without that thread
 
 mod chats;
 mod erase;
@@ -20,6 +21,7 @@ mod journal;
 mod opening;
 mod pools;
 mod questions;
+mod reader;
 mod writer;
 
 use crate::partition::journal::{Ended, Entry};
@@ -30,6 +32,7 @@ use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reader::Reader;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -50,7 +53,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     calls: SyncSender<Box<dyn Call>>,
-    path: String,
+    reader: Arc<Reader>,
+    path: Arc<PathBuf>,
     /// How often the files were found removed or replaced.
     replaced: Arc<AtomicU64>,
 }
@@ -65,11 +69,22 @@ impl SqliteStore {
     /// As [`Self::new`], with at most this many changes in one commit. `cargo xtask bench` compares the usual number with 1.
     pub fn with_groups_of(path: PathBuf, most: NonZeroUsize) -> std::io::Result<Self> {
         let (calls, receiver) = sync_channel(MAX_QUEUED_CALLS);
-        let shown = path.display().to_string();
+        let (shown, reader) = (Arc::new(path.clone()), Arc::<Reader>::default());
         let replaced = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(path, most, Arc::clone(&replaced));
+        let writer = Writer::new(path, most, Arc::clone(&reader), Arc::clone(&replaced));
         std::thread::Builder::new().name("state".to_owned()).spawn(move || writer.serve(&receiver))?;
-        Ok(Self { calls, path: shown, replaced })
+        Ok(Self { calls, reader, path: shown, replaced })
+    }
+
+    /// Looks up one row.
+    fn look_up<Answer: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        match self.reader.look_up(&self.path, &work) {
+            Some(answer) => std::future::ready(Ok(answer)).boxed(),
+            None => self.read(work),
+        }
     }
 
     /// Work that changes nothing.
@@ -110,9 +125,11 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> rusqlite::Result<Done<Answer>> + Send + 'static,
     ) -> BoxFuture<'_, Result<Answer, StoreError>> {
         let (sender, answer) = oneshot::channel();
-        let queued = self.calls.try_send(writer::call(access, work, sender));
+        let change = (access == Access::Writes).then(|| self.reader.change());
+        let queued = self.calls.try_send(writer::call(access, work, sender, change));
         async move {
-            let failed = |reason: &str| StoreError::Operation { path: self.path.clone(), reason: reason.to_owned() };
+            let path = || self.path.display().to_string();
+            let failed = |reason: &str| StoreError::Operation { path: path(), reason: reason.to_owned() };
             queued.map_err(|_| failed("too many operations are waiting for the disk"))?;
             answer.await.unwrap_or_else(|_| Err(failed("its writer has stopped")))
         }
@@ -158,7 +175,7 @@ fn parsed<Id: std::str::FromStr>(text: Option<String>) -> Option<Id> {
 impl Store for SqliteStore {
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>> {
         let (agent, owner, version) = partition_key(partition);
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let row = connection
                 .prepare_cached(
                     "SELECT session, conversation, context FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
@@ -240,7 +257,7 @@ impl Store for SqliteStore {
         session: &SessionId,
     ) -> BoxFuture<'_, Result<Option<KnownSession>, StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let row = connection
                 .prepare_cached("SELECT owner, ownership_key FROM session WHERE agent = ?1 AND id = ?2")?
                 .query_row(params![agent, session], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))
@@ -257,7 +274,7 @@ impl Store for SqliteStore {
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
         let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let owner = connection
                 .prepare_cached("SELECT owner FROM conversation WHERE agent = ?1 AND id = ?2")?
                 .query_row(params![agent, conversation], |row| row.get::<_, Vec<u8>>(0))

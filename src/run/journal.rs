@@ -174,6 +174,7 @@ impl Journal {
         if let Some(presence) = self.presence.get() {
             self.notes.close(presence.name());
         }
+        self.locks.free();
         self.store.close().await;
     }
 

@@ -9,9 +9,10 @@ use crate::auth::{AccessToken, CallerId, Credential, GivenToken, TokenError};
 use cupola_emulator::{Token, registry};
 use cupola_protocol::target::EmulatorUrl;
 use futures_util::future::BoxFuture;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// How long a token made here is good. It is made again whenever one is needed, and this outlasts any clock that is a little
@@ -25,6 +26,8 @@ pub struct EmulatorTokens {
     list: Option<PathBuf>,
     /// From the environment.
     given: Option<GivenToken>,
+    /// Those in the list that were running when they were looked at last, by origin. Never held across `.await`.
+    seen: Mutex<HashMap<String, registry::Seen>>,
 }
 
 /// Gives tokens for one emulator.
@@ -36,7 +39,7 @@ struct ForOne {
 impl EmulatorTokens {
     /// Nothing is looked at yet.
     pub fn new(embedded: Arc<EmbeddedEmulator>, list: Option<PathBuf>, given: Option<GivenToken>) -> Self {
-        Self { embedded, list, given }
+        Self { embedded, list, given, seen: Mutex::default() }
     }
 
     /// The URL to use for one that was asked for. `localhost` may lead to an address where another user's program listens, so it
@@ -83,7 +86,23 @@ impl EmulatorTokens {
     fn is_current(&self, origin: &str) -> bool {
         self.embedded.token(origin).is_some()
             || self.given(origin).is_some()
-            || self.list.as_deref().is_some_and(|list| registry::find(list, origin).is_ok_and(|found| found.is_some()))
+            || self.is_running(origin)
+    }
+
+    /// Does the emulator at this origin that was seen last still run, or another one in its place?
+    fn is_running(&self, origin: &str) -> bool {
+        let Some(list) = self.list.as_deref() else { return false };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.get(origin).is_some_and(registry::Seen::is_running) {
+            return true;
+        }
+        seen.remove(origin);
+        let Ok(Some((_, found))) = registry::see(list, origin) else { return false };
+        // On Windows an open file would keep the next emulator from taking this one's place.
+        if cfg!(unix) {
+            seen.insert(origin.to_owned(), found);
+        }
+        true
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// The file and its side files, as they were when they were opened.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Files([Option<Identity>; 3]);
 
 /// Device and inode.

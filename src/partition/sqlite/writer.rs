@@ -7,6 +7,7 @@
 use super::erase;
 use super::files::Files;
 use super::opening::{describe, open};
+use super::reader::{Change, Reader};
 use crate::partition::store::StoreError;
 use rusqlite::Connection;
 use std::num::NonZeroUsize;
@@ -59,6 +60,8 @@ struct Waiting<Answer, Work> {
     work: Option<Work>,
     outcome: Option<Result<Answer, StoreError>>,
     caller: oneshot::Sender<Result<Answer, StoreError>>,
+    /// Kept until it is answered, if it changes something.
+    _change: Option<Change>,
 }
 
 /// A call, to be put into the writer's queue.
@@ -66,8 +69,9 @@ pub(super) fn call<Answer: Send + 'static>(
     access: Access,
     work: impl FnOnce(&Connection) -> rusqlite::Result<Done<Answer>> + Send + 'static,
     caller: oneshot::Sender<Result<Answer, StoreError>>,
+    change: Option<Change>,
 ) -> Box<dyn Call> {
-    Box::new(Waiting { access, work: Some(work), outcome: None, caller })
+    Box::new(Waiting { access, work: Some(work), outcome: None, caller, _change: change })
 }
 
 impl<Answer: Send, Work> Call for Waiting<Answer, Work>
@@ -116,6 +120,8 @@ pub(super) struct Writer {
     /// Most calls of a group.
     most: NonZeroUsize,
     connection: Option<(Connection, Files)>,
+    /// The connection beside it.
+    reader: Arc<Reader>,
     /// Deleted content is still in the write-ahead log, because another process was reading it.
     remains: bool,
     /// How often the files were found removed or replaced.
@@ -123,8 +129,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) const fn new(path: PathBuf, most: NonZeroUsize, replaced: Arc<AtomicU64>) -> Self {
-        Self { path, most, connection: None, remains: false, replaced }
+    pub(super) const fn new(path: PathBuf, most: NonZeroUsize, reader: Arc<Reader>, replaced: Arc<AtomicU64>) -> Self {
+        Self { path, most, connection: None, reader, remains: false, replaced }
     }
 
     /// Serves calls until nobody can make one.
@@ -173,8 +179,11 @@ impl Writer {
         } else {
             // A process that was killed may have deleted something last.
             self.remains |= erase::has_log(&self.path);
+            self.reader.close();
             let connection = open(&self.path)?;
-            (connection, Files::at(&self.path))
+            let files = Files::at(&self.path);
+            self.reader.open(&self.path, files.clone());
+            (connection, files)
         };
         let worked = together(&connection, &self.path, group);
         if !self.is_still(&files) {
@@ -187,7 +196,9 @@ impl Writer {
             Ok(worked) => worked.is_corrupt,
             Err(error) => matches!(error, StoreError::Corrupt { .. }),
         };
-        if !is_corrupt {
+        if is_corrupt {
+            self.reader.close();
+        } else {
             self.connection = Some((connection, files));
         }
         worked.map(|worked| worked.erases)

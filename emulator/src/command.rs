@@ -12,7 +12,7 @@ use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
 use crate::gateway::door::is_beyond_loopback;
 use crate::logs::AgentOutput;
-use crate::options::{Options, Undocumented, stock_agents};
+use crate::options::{MAX_CONNECTIONS, Options, Undocumented, stock_agents};
 use crate::private;
 use crate::recording::format::RecordingError;
 use crate::recording::record::Recorder;
@@ -37,6 +37,8 @@ const CALLER: &str = "local-user";
 pub struct CommandOptions {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// How many files this process may have open, if there is a limit: [`connections`] follow from it.
+    pub open_files: Option<u64>,
     /// Listen also where other machines can reach it.
     pub listen_beyond_loopback: bool,
     /// Speak https with a certificate made at the start.
@@ -71,6 +73,17 @@ pub struct CommandOptions {
     pub agent_output: Option<AgentOutput>,
     /// Say where it listens as one line of JSON instead of in sentences.
     pub json: bool,
+}
+
+/// Files that an emulator needs besides its connections: those of sessions that are read and written, and a margin.
+const OTHER_FILES: u64 = 224;
+/// How many connections it serves at most: as many as a thousand clients of one daemon, and as many from elsewhere.
+const MOST_CONNECTIONS: usize = 2000;
+
+/// How many connections it serves at once where a process may have this many files open. One to it may mean a second one to an agent.
+fn connections(open_files: Option<u64>) -> usize {
+    let files = open_files.map(|files| usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX));
+    files.map_or(MAX_CONNECTIONS, |files| files.clamp(1, MOST_CONNECTIONS))
 }
 
 impl CommandOptions {
@@ -192,6 +205,7 @@ pub async fn run(
 
     let mut started = Options::new(directory.path(), agents);
     started.listen = options.listen.into();
+    started.max_connections = connections(options.open_files);
     started.listen_beyond_loopback = options.listen_beyond_loopback;
     started.host_names = options.tls_names;
     started.idle_timeout = options.idle_timeout;
@@ -300,9 +314,16 @@ impl DataDirectory {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_emulator_serves_as_many_connections_as_it_may_have_files_for() {
+        let served = [None, Some(256), Some(1024), Some(4096), Some(1 << 30)].map(connections);
+        assert_eq!(served, [MAX_CONNECTIONS, 16, MAX_CONNECTIONS, 1936, MOST_CONNECTIONS]);
+    }
+
     fn options() -> CommandOptions {
         CommandOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            open_files: None,
             listen_beyond_loopback: false,
             tls_files: None,
             tls_names: Vec::new(),

@@ -140,7 +140,8 @@ pub fn list(directory: &Path) -> Result<Vec<Entry>, RegistryError> {
     if !is_there(directory)? {
         return Ok(Vec::new());
     }
-    let mut found: Vec<_> = names(directory).iter().filter_map(|name| running(directory, name)).map(|(entry, _)| entry).collect();
+    let mut found: Vec<_> =
+        names(directory).iter().filter_map(|name| running(directory, name)).map(|(entry, _)| entry).collect();
     found.sort_by(|one, other| one.url.cmp(&other.url));
     Ok(found)
 }

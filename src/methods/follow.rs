@@ -37,7 +37,7 @@ impl RunFollower<'_> {
                         if self.text_only && event.is_output() {
                             continue;
                         }
-                        self.call.progress(token, &event.json()).await?;
+                        self.call.event(token, &event).await?;
                         following.got(event.number());
                     }
                 }
@@ -48,7 +48,7 @@ impl RunFollower<'_> {
                     is_ahead = false;
                     let after = std::mem::replace(&mut last, rest.number);
                     for event in Event::in_place_of(run.id(), after, rest.number, rest.text) {
-                        self.call.progress(token, &event.json()).await?;
+                        self.call.event(token, &event).await?;
                         following.got(event.number());
                     }
                 }

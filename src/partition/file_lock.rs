@@ -26,7 +26,7 @@ const NEXT: &str = ".next";
 /// A lock that this process holds. Dropping it frees it.
 #[derive(Debug)]
 pub(super) struct FileLock {
-        path: PathBuf,
+    path: PathBuf,
     file: File,
 }
 

@@ -8,6 +8,7 @@ mod variables;
 use super::log::OneLine;
 use super::{Reason, one_line, runtime_of_many};
 use crate::config;
+use crate::inbound::server::descriptors;
 use crate::lifetime::shutdown;
 use cupola_cli::exit;
 use cupola_emulator::command::token::{TokenCommandError, TokenOptions, token};
@@ -63,7 +64,9 @@ fn exit_code(reason: &(dyn Error + Send + Sync + 'static)) -> u8 {
     if is_usage { exit::USAGE } else { exit::FAILED }
 }
 
-fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
+fn try_emulator(mut options: CommandOptions) -> Result<(), Reason> {
+    descriptors::raise_limit();
+    options.open_files = descriptors::limit();
     let colours = has_colours();
     tracing_subscriber::fmt()
         .with_writer(OneLine::new(BoxMakeWriter::new(io::stderr), colours))

@@ -58,6 +58,7 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
     } = options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
     let options = cupola_emulator::command::CommandOptions {
+        open_files: None,
         listen,
         listen_beyond_loopback,
         tls,

@@ -5,9 +5,11 @@ use super::bounds::Bounds;
 use super::client::{Client, ClientGone};
 use super::proven::RunPlace;
 use super::scope::{Confirmed, Scope};
+use super::wire::readable_event;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Extras, Observer};
+use crate::run::Event;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::rpc::{PROGRESS, ProgressToken};
 use cupola_protocol::target::Target;
@@ -60,6 +62,11 @@ impl Call {
     /// What this call's requests carry besides what they are for.
     pub(crate) fn extras(&self) -> Extras {
         Extras { observer: self.observer.clone(), ..Extras::default() }
+    }
+
+    /// Sends the caller an event of a run. Waits as [`Self::progress`] does.
+    pub async fn event(&self, token: &ProgressToken, event: &Event) -> Result<(), ClientGone> {
+        self.client.notify_event(PROGRESS, token, event.json_made(readable_event)).await
     }
 
     /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.

@@ -8,10 +8,11 @@ use crate::limits::output::WaitingBudget;
 use cupola_protocol::error::{ErrorKind, LastEvent};
 use cupola_protocol::headers::TraceParent;
 use cupola_protocol::id::RunId;
-use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
+use cupola_protocol::rpc::{MAX_MESSAGE_BYTES, ProgressToken};
 use cupola_protocol::wording;
 use futures_util::FutureExt;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -192,6 +193,34 @@ impl Client {
                 Ok(())
             }
         }
+    }
+
+    /// Sends one event. `event` is readable already.
+    pub(super) async fn notify_event(
+        &self,
+        method: &str,
+        token: &ProgressToken,
+        event: &RawValue,
+    ) -> Result<(), ClientGone> {
+        if !self.takes_progress {
+            return Ok(());
+        }
+        let token = serde_json::to_string(token).map(made_readable).unwrap_or_default();
+        let parts = [
+            r#"{"jsonrpc":"2.0","method":""#,
+            method,
+            r#"","params":{"token":"#,
+            &token,
+            r#","value":"#,
+            event.get(),
+            "}}",
+        ];
+        let text = parts.concat();
+        if text.len() > MAX_MESSAGE_BYTES {
+            tracing::warn!(conn = self.number, bytes = text.len(), "left out an event that no message can hold");
+            return Ok(());
+        }
+        self.send(text).await
     }
 
     /// Queues one message, waiting for room. The writing task notices when the client stops reading.

@@ -4,6 +4,7 @@
 //! of nested arrays, numbers that 64 bits do not hold, half of a surrogate pair, raw line ends, and line separators that some
 //! line readers split at. docs/protocol.md ("What messages contain") says how each of these travels.
 
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// How deep a message nests at most, its own braces and those of a batch counted. The lowest limit among common readers is
@@ -23,6 +24,18 @@ pub(crate) fn readable(json: &str, depth: usize) -> Cow<'_, str> {
     Cow::Owned(writer.out)
 }
 
+/// What a notification of an event has around it: itself and its parameters.
+const AROUND_AN_EVENT: usize = 2;
+
+/// An event as every client can read it; `None` if they all can already.
+pub(crate) fn readable_event(json: &RawValue) -> Option<Box<RawValue>> {
+    match readable(json.get(), AROUND_AN_EVENT) {
+        Cow::Borrowed(_) => None,
+        // What takes the place of valid JSON is valid.
+        Cow::Owned(changed) => RawValue::from_string(changed).ok(),
+    }
+}
+
 /// As [`readable`], of a whole message.
 pub(crate) fn made_readable(message: String) -> String {
     match readable(&message, 0) {
@@ -30,6 +43,16 @@ pub(crate) fn made_readable(message: String) -> String {
         Cow::Owned(changed) => changed,
     }
 }
+
+/// The bytes of a string that end it, or that something replaceable begins with. Everything else is passed quickly.
+const MAY_CHANGE: [bool; 256] = {
+    let mut may_change = [false; 256];
+    may_change[b'"' as usize] = true;
+    may_change[b'\\' as usize] = true;
+    may_change[0xe2] = true;
+    may_change[0xc2] = true;
+    may_change
+};
 
 /// Copies what is kept, in as few pieces as possible.
 struct Writer<'json> {
@@ -79,6 +102,8 @@ impl<'json> Writer<'json> {
         let bytes = self.json.as_bytes();
         let mut at = start + 1;
         loop {
+            let usual = bytes.get(at..).unwrap_or_default().iter().position(|byte| MAY_CHANGE[usize::from(*byte)]);
+            at += usual.unwrap_or(bytes.len().saturating_sub(at));
             at = match bytes.get(at..).unwrap_or_default() {
                 [] => return at,
                 [b'"', ..] => return at + 1,

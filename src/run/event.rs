@@ -4,12 +4,15 @@ use crate::feed::Entry;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::{InvokeEvent, NumberedEvent};
 use serde_json::value::{RawValue, to_raw_value};
+use std::sync::OnceLock;
 
 /// One numbered event.
 #[derive(Debug)]
 pub struct Event {
     number: u64,
     json: Box<RawValue>,
+    /// What clients are sent in place of `json`, if some of them could not read that; made for the first one.
+    sent: OnceLock<Option<Box<RawValue>>>,
     effect: Effect,
 }
 
@@ -36,7 +39,7 @@ impl Event {
             InvokeEvent::Output { .. } => Effect::Output,
             _ => Effect::Nothing,
         };
-        Self { number, json, effect }
+        Self { number, json, sent: OnceLock::new(), effect }
     }
 
     /// The two events that stand for those up to `until` that a reader missed after `after`.
@@ -52,6 +55,11 @@ impl Event {
     /// The `value` of its `$/progress`.
     pub fn json(&self) -> &RawValue {
         &self.json
+    }
+
+    /// As [`Self::json`], in the form that `made` gives it. That is asked once, for all clients; `None` keeps it as it is.
+    pub fn json_made(&self, made: impl FnOnce(&RawValue) -> Option<Box<RawValue>>) -> &RawValue {
+        self.sent.get_or_init(|| made(&self.json)).as_deref().unwrap_or(&self.json)
     }
 
     /// Is it an event of the service that a client may do without?

@@ -241,7 +241,9 @@ impl Journal {
             }
         }
         if is_taken_over {
-            noted.iter().for_each(|daemon| self.notes.remove(daemon));
+            for daemon in &noted {
+                self.notes.remove(daemon);
+            }
         }
         Ok(inherited)
     }

@@ -146,12 +146,11 @@ impl Own {
         let mut bytes = if self.is_torn { vec![b'\n'] } else { Vec::new() };
         serde_json::to_writer(&mut bytes, line)?;
         bytes.push(b'\n');
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                fs::create_dir_all(directory)?;
-                self.file.insert(private_file().append(true).open(directory.join(daemon))?)
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            fs::create_dir_all(directory)?;
+            self.file.insert(private_file().append(true).open(directory.join(daemon))?)
         };
         let written = file.write_all(&bytes);
         self.is_torn = written.is_err();

@@ -84,9 +84,7 @@ impl EmulatorTokens {
 
     /// Is the emulator that a kept token is for still there?
     fn is_current(&self, origin: &str) -> bool {
-        self.embedded.token(origin).is_some()
-            || self.given(origin).is_some()
-            || self.is_running(origin)
+        self.embedded.token(origin).is_some() || self.given(origin).is_some() || self.is_running(origin)
     }
 
     /// Does the emulator at this origin that was seen last still run, or another one in its place?

@@ -174,7 +174,7 @@ impl ScopeFlags {
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params)?;
         self.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
-            debug::show(event.value, &mut terminal::stderr());
+            debug::show(event.value, terminal::stderr);
             Ok(())
         })
     }

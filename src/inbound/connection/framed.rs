@@ -201,12 +201,15 @@ async fn write_messages(
     let mut messages = Vec::new();
     let mut bytes = Vec::new();
     let mut is_over = false;
+    // Made once: most messages are written while nothing ends.
+    let mut cut = std::pin::pin!(ends.cut.cancelled());
+    let mut last = std::pin::pin!(last.cancelled());
     loop {
         let taken = tokio::select! {
             biased;
-            () = ends.cut.cancelled() => return,
+            () = &mut cut => return,
             taken = outbox.recv_many(&mut messages, COALESCED_MESSAGES) => taken,
-            () = last.cancelled(), if !outbox.is_closed() => {
+            () = &mut last, if !outbox.is_closed() => {
                 outbox.close();
                 continue;
             }
@@ -222,8 +225,9 @@ async fn write_messages(
             framing.encode(text.as_bytes(), &mut bytes);
         }
         let written = tokio::select! {
-            () = ends.cut.cancelled() => return,
+            biased;
             written = half.write_all(&bytes) => written,
+            () = &mut cut => return,
         };
         if written.is_err() {
             ends.cut.cancel();

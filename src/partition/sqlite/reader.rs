@@ -41,14 +41,15 @@ impl Reader {
 
     /// Opens it beside the writer's connection to these files. Without one, the writer reads.
     pub(super) fn open(&self, path: &Path, files: Files) {
-        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .and_then(|connection| {
-                // It never waits: the writer does.
-                connection.busy_timeout(Duration::ZERO)?;
-                connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-                connection.pragma_update(None, "query_only", true)?;
-                Ok(connection)
-            });
+        let opened =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+                .and_then(|connection| {
+                    // It never waits: the writer does.
+                    connection.busy_timeout(Duration::ZERO)?;
+                    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+                    connection.pragma_update(None, "query_only", true)?;
+                    Ok(connection)
+                });
         match opened {
             Ok(connection) => *self.lock() = Some((connection, files)),
             Err(error) => tracing::debug!(%error, "saved state is read by its writer only"),

@@ -152,6 +152,11 @@ impl Alone {
     pub(crate) fn line(&self) -> Result<Line, String> {
         Line::connect(&self.socket())
     }
+
+    /// Starts an emulator beside it: a process of its own, so that what it keeps is not the daemon's.
+    pub(crate) fn emulator(&self, binary: &Path) -> Result<(Process, Endpoint), String> {
+        emulator(binary, self.directory.path(), "plain", &[])
+    }
 }
 
 /// A new directory. The daemon takes none that others can enter.

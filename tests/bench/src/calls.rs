@@ -6,7 +6,7 @@ use crate::capture;
 use crate::direct::Direct;
 use crate::echo::{Echo, Kind};
 use crate::line::{self, Framing, Line};
-use crate::measure::{Times, alone, interleaved, ratio, us};
+use crate::measure::{self, Times, alone, interleaved, ratio, us};
 use crate::report::{Report, Target, duration, pair};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -21,15 +21,25 @@ const CALLS: usize = 10;
 const GREETINGS: usize = 1000;
 
 pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), String> {
+    let place = if measure::on_one_processor() { "one processor" } else { "any processor" };
+    let measured = on_one(setting, place, report);
+    measure::on_all_processors();
+    measured?;
     let bed = Bed::start(setting)?;
-    let round_trip = round_trips(setting, &bed, report)?;
-    greetings(&bed, report)?;
-    warm_calls(setting, &bed, round_trip, report)?;
+    let round_trip = round_trips(setting, &bed, "all processors", report)?;
+    warm_calls(setting, &bed, round_trip, "all processors", report)?;
     other_ways(setting, &bed, report)
 }
 
+fn on_one(setting: &Setting, place: &str, report: &mut Report) -> Result<(), String> {
+    let bed = Bed::start(setting)?;
+    let round_trip = round_trips(setting, &bed, place, report)?;
+    greetings(&bed, report)?;
+    warm_calls(setting, &bed, round_trip, place, report)
+}
+
 /// Row 1. Gives what a round trip takes.
-fn round_trips(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<Duration, String> {
+fn round_trips(setting: &Setting, bed: &Bed, place: &str, report: &mut Report) -> Result<Duration, String> {
     let mut usual = Duration::ZERO;
     for (framing, name) in [(Framing::Lsp, "LSP"), (Framing::Lines, "lines")] {
         let request = Line::request(framing, "initialize", &json!({}));
@@ -51,11 +61,11 @@ fn round_trips(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<Dura
         for (echo, times, most) in [("tokio's", &tokio, 1.15), ("a blocking", &blocking, 1.5)] {
             let of = pair(ours.median(), times.median());
             let value = (ratio(ours.median(), times.median()), "×");
-            report.add(1, format!("round trip, {name} : {echo} echo"), value, Target::AtMost(most), of);
+            report.add(1, format!("round trip, {name}, {place} : {echo} echo"), value, Target::AtMost(most), of);
         }
         let value = (ratio(ours.p99(), tokio.p99()), "×");
         let of = pair(ours.p99(), tokio.p99());
-        report.add(1, format!("round trip, {name} : tokio's echo, p99"), value, Target::AtMost(1.5), of);
+        report.add(1, format!("round trip, {name}, {place} : tokio's echo, p99"), value, Target::AtMost(1.5), of);
         usual = ours.median();
     }
     Ok(usual)
@@ -71,7 +81,13 @@ fn greetings(bed: &Bed, report: &mut Report) -> Result<(), String> {
 }
 
 /// Row 2.
-fn warm_calls(setting: &Setting, bed: &Bed, round_trip: Duration, report: &mut Report) -> Result<(), String> {
+fn warm_calls(
+    setting: &Setting,
+    bed: &Bed,
+    round_trip: Duration,
+    place: &str,
+    report: &mut Report,
+) -> Result<(), String> {
     let input = "x".repeat(1024);
     let ids = bed.warm(&bed.plain)?;
     let request = capture::request(bed)?;
@@ -88,7 +104,7 @@ fn warm_calls(setting: &Setting, bed: &Bed, round_trip: Duration, report: &mut R
     let added = |ours: Duration, theirs: Duration| us(ours) - us(theirs) - us(round_trip);
     report.add(
         2,
-        "warm invoke, 1 KB, beyond a direct call and a round trip",
+        format!("warm invoke, 1 KB, {place}, beyond a direct call and a round trip"),
         (added(ours.median(), theirs.median()), "µs"),
         Target::AtMost(30.0),
         format!("{}, round trip {}", pair(ours.median(), theirs.median()), duration(round_trip)),

@@ -34,9 +34,11 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), Stri
     report.add(9, "memory, idle", (idle, "MiB"), Target::AtMost(12.0), "resident");
     let start = daemon.daemon.memory(Memory::Private)?;
     report.add(9, "of that, private", (start / MIB, "MiB"), Target::None, "");
-    streams(&daemon.socket())?;
+    let (_emulator, endpoint) = daemon.emulator(&setting.binary)?;
+    let target = json!({"kind": "emulator", "url": endpoint.url});
+    streams(&daemon.socket(), &target)?;
     left(&daemon, start, "after 200 streams", report)?;
-    turns(&daemon)?;
+    turns(&daemon, &target)?;
     left(&daemon, start, "after 10,000 turns", report)?;
     connections(setting, report)?;
     followers(setting, report)
@@ -95,13 +97,13 @@ fn followers(setting: &Setting, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-fn streams(socket: &Path) -> Result<(), String> {
+fn streams(socket: &Path, target: &Value) -> Result<(), String> {
     let streaming: Vec<_> = (0..STREAMS)
         .map(|number| {
-            let socket: PathBuf = socket.to_owned();
+            let (socket, target): (PathBuf, Value) = (socket.to_owned(), target.clone());
             thread::spawn(move || {
                 let input = format!("stream {}", "word ".repeat(WORDS).trim_end());
-                let params = line::invoke(&json!({"kind": "emulator"}), &format!("stream-{number:05}"), &input, true);
+                let params = line::invoke(&target, &format!("stream-{number:05}"), &input, true);
                 Line::connect(&socket)?.exchange(&Line::request(Framing::Lines, "invoke", &params)).map(|_| ())
             })
         })
@@ -109,10 +111,10 @@ fn streams(socket: &Path) -> Result<(), String> {
     streaming.into_iter().try_for_each(|stream| stream.join().map_err(|_| "a stream panicked".to_owned())?)
 }
 
-fn turns(daemon: &Alone) -> Result<(), String> {
+fn turns(daemon: &Alone, target: &Value) -> Result<(), String> {
     let mut line = daemon.line()?;
     (0..TURNS).try_for_each(|number| {
-        let params = line::invoke(&json!({"kind": "emulator"}), "bench-turns", &format!("turn {number}"), false);
+        let params = line::invoke(target, "bench-turns", &format!("turn {number}"), false);
         line.exchange(&Line::request(Framing::Lines, "invoke", &params)).map(|_| ())
     })
 }

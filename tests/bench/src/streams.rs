@@ -177,10 +177,13 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 's
     thread::Builder::new().stack_size(STACK).spawn(work).map_err(|error| error.to_string())
 }
 
-/// What it costs a process to write one event to a socket that is read: CPU time of a write of that size.
+/// What it costs a process to write one event to a socket whose reader waits, as a follower between two events does: CPU time of a
+/// write of that size, which wakes the reader.
 fn socket_write() -> Result<Duration, String> {
-    const WRITES: u32 = 200_000;
+    const WRITES: usize = 5_000;
     const BYTES: usize = 300;
+    /// After which the reader waits again.
+    const REST: Duration = Duration::from_micros(200);
     let failed = |error: std::io::Error| error.to_string();
     let (mut writer, mut reader) = UnixStream::pair().map_err(failed)?;
     let reading = spawn(move || {
@@ -189,21 +192,22 @@ fn socket_write() -> Result<Duration, String> {
         Ok(())
     })?;
     let message = [b'x'; BYTES];
-    let before = thread_cpu()?;
+    let mut times = Vec::with_capacity(WRITES);
     for _ in 0..WRITES {
+        thread::sleep(REST);
+        let before = thread_cpu();
         writer.write_all(&message).map_err(failed)?;
+        times.push(thread_cpu().saturating_sub(before));
     }
-    let used = thread_cpu()?.saturating_sub(before);
     drop(writer);
     reading.join().map_err(|_| "the reader panicked")??;
-    Ok(used / WRITES)
+    Ok(Times::of(times).median())
 }
 
 /// The CPU time of this thread.
-fn thread_cpu() -> Result<Duration, String> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").map_err(|error| error.to_string())?;
-    let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
-    nanoseconds.map(Duration::from_nanos).ok_or_else(|| format!("/proc/thread-self/schedstat says {text:?}"))
+fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Row 10. What an event comes later than the pause before it says: an upper bound of what the daemon adds, because it holds what the

@@ -177,14 +177,14 @@ fn print(flags: &Flags, connection: &mut Connection, style: Style, shown: &mut P
         Output::Default | Output::Raw => {
             let mut printer = Printer { out, err: terminal::stderr(), style };
             connection.receive(|event| {
-                debug::show(event.value, &mut printer.err);
+                debug::show(event.value, || &mut printer.err);
                 if shown.is_new(event.value) { printer.event(event.value, event.more) } else { Ok(()) }
             })?;
         }
         Output::Json => {
             let mut events = Vec::new();
             let raw = connection.receive(|event| {
-                if !debug::show(event.value, &mut terminal::stderr()) {
+                if !debug::show(event.value, terminal::stderr) {
                     events.push(event.value.to_owned());
                 }
                 Ok(())
@@ -198,7 +198,7 @@ fn print(flags: &Flags, connection: &mut Connection, style: Style, shown: &mut P
                 if more { Ok(()) } else { out.flush().map_err(Failure::writing) }
             };
             let raw = connection.receive(|event| {
-                debug::show(event.value, &mut terminal::stderr());
+                debug::show(event.value, terminal::stderr);
                 if shown.is_new(event.value) { print(event.value, event.more) } else { Ok(()) }
             })?;
             print(&raw, false)?;

@@ -119,7 +119,7 @@ impl BoundLine {
         let mut connection =
             self.daemon.ask_bound(self.embedded, self.bind.clone(), call, move |stream| sent.sent(stream))?;
         let answer = connection.receive_until(|Event { value, .. }| {
-            let is_shown = debug::show(value, &mut terminal::stderr());
+            let is_shown = debug::show(value, terminal::stderr);
             Ok(if is_shown { ControlFlow::Continue(()) } else { on_event(value) })
         });
         // What was lost on its way may have reached the agent.

@@ -32,11 +32,11 @@ struct Kind<'line> {
 }
 
 /// Shows an event if it is a request, and returns whether it is one. A failure to print it does not end the call.
-pub(crate) fn show(event: &RawValue, to: &mut impl Write) -> bool {
+pub(crate) fn show<To: Write>(event: &RawValue, to: impl FnOnce() -> To) -> bool {
     // Most events are something else, and not worth a second look.
     let is_request = serde_json::from_str::<Kind<'_>>(event.get()).is_ok_and(|event| event.kind == "request");
     if let (true, Ok(request)) = (is_request, serde_json::from_str::<Request<'_>>(event.get())) {
-        let _: std::io::Result<()> = write(&request, to);
+        let _: std::io::Result<()> = write(&request, &mut to());
     }
     is_request
 }
@@ -62,7 +62,7 @@ mod tests {
 
     fn shown(event: &str) -> String {
         let mut bytes = Vec::new();
-        show(serde_json::from_str(event).unwrap(), &mut bytes);
+        show(serde_json::from_str(event).unwrap(), || &mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 

@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use uuid::Uuid;
 
 /// What is said once about the editor's MCP servers.
@@ -222,12 +223,20 @@ impl Adapter {
     /// Takes a turn.
     pub(super) fn prompt(&self, prompt: &Prompt) -> Result<PromptResponse, Error> {
         let Prompt { session, stop, text } = prompt;
-        self.titled(session, text)?;
+        let is_named = self.titled(session, text)?;
         if self.owes_note.swap(false, Ordering::Relaxed) {
             let note = Teller::new(self.editor.takes_notices()).note(NOT_CONNECTED);
             self.editor.update(&session.id, note);
         }
-        turn::take(&self.calls, &self.editor, session, stop, text, self.debug)
+        let take = || turn::take(&self.calls, &self.editor, session, stop, text, self.debug);
+        if is_named {
+            return take();
+        }
+        // When it was used last is saved beside the turn, and before its ending. A turn does not fail because that cannot be saved.
+        thread::scope(|threads| {
+            let _ = threads.spawn(|| self.save(session));
+            take()
+        })
     }
 
     /// Cancels the turn of a session, if it has one.
@@ -238,20 +247,19 @@ impl Adapter {
         }
     }
 
-    /// Saves when a session was used last. Its first prompt names it.
-    fn titled(&self, session: &Session, text: &str) -> Result<(), Error> {
+    /// Its first prompt names a session, and the name is saved. False if it had one.
+    fn titled(&self, session: &Session, text: &str) -> Result<bool, Error> {
         let title = {
             let mut state = session.state();
             let title = if state.details.title.is_none() { prompt::title(text) } else { None };
             state.details.title = state.details.title.take().or_else(|| title.clone());
             title
         };
+        let Some(title) = title else { return Ok(false) };
         self.save(session)?;
-        if let Some(title) = title {
-            let info = SessionInfoUpdate::new().title(title.to_string());
-            self.editor.update(&session.id, SessionUpdate::SessionInfoUpdate(info));
-        }
-        Ok(())
+        let info = SessionInfoUpdate::new().title(title.to_string());
+        self.editor.update(&session.id, SessionUpdate::SessionInfoUpdate(info));
+        Ok(true)
     }
 
     fn save(&self, session: &Session) -> Result<(), Error> {

@@ -54,12 +54,11 @@ impl Calls {
     ) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params)?;
         let mut connection = self.daemon.ask_bound(self.hooks.embedded, scope.bind(), call, on_sent)?;
-        let answer =
-            connection.receive(
-                |Event { value, .. }| {
-                    if debug::show(value, &mut terminal::stderr()) { Ok(()) } else { on_event(value) }
-                },
-            );
+        let answer = connection.receive(
+            |Event { value, .. }| {
+                if debug::show(value, terminal::stderr) { Ok(()) } else { on_event(value) }
+            },
+        );
         // What was lost on its way may have reached the agent.
         answer.map_err(|failure| if M::IS_TURN { failure.of_sent_turn() } else { failure })
     }

@@ -105,7 +105,7 @@ impl Common {
         let received = connection.receive(|event| {
             if !progress.show(&event) {
                 progress.clear();
-                debug::show(event.value, &mut terminal::stderr());
+                debug::show(event.value, terminal::stderr);
             }
             Ok(())
         });

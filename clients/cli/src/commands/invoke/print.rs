@@ -58,7 +58,7 @@ pub(in super::super) fn print(connection: &mut Connection, how: &How) -> Result<
 pub(super) fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let mut started = None;
     connection.receive_until(|event| {
-        debug::show(event.value, &mut terminal::stderr());
+        debug::show(event.value, terminal::stderr);
         let is_started =
             serde_json::from_str::<Started<'_>>(event.value.get()).is_ok_and(|event| event.kind == "started");
         if !is_started {
@@ -92,7 +92,7 @@ pub(in super::super) fn print_text<Out: Write, Err: Write>(
     mut printer: Printer<Out, Err>,
 ) -> Result<(u8, Vec<Question>), Failure> {
     let received = connection.receive(|event| {
-        debug::show(event.value, &mut printer.err);
+        debug::show(event.value, || &mut printer.err);
         printer.event(event.value, event.more)
     });
     let raw = received.inspect_err(|failure| printer.break_off(failure))?;
@@ -102,7 +102,7 @@ pub(in super::super) fn print_text<Out: Write, Err: Write>(
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut terminal::stderr());
+        debug::show(event.value, terminal::stderr);
         Ok(())
     })?;
     let text = show::indented(&raw);
@@ -112,7 +112,7 @@ fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Fa
 
 fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut terminal::stderr());
+        debug::show(event.value, terminal::stderr);
         writeln!(out, "{}", terminal::json(event.value.get())).map_err(Failure::writing)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     })?;
@@ -123,7 +123,7 @@ fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, F
 fn print_raw(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let mut response = RawResponse::default();
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut terminal::stderr());
+        debug::show(event.value, terminal::stderr);
         response.event(event.value, &mut out)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     });

@@ -67,7 +67,7 @@ impl Recording {
             let after = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             events.push((after, event.value.to_owned()));
             if shows_requests {
-                debug::show(event.value, &mut printer.err);
+                debug::show(event.value, || &mut printer.err);
             }
             if how.output == Output::Default { printer.event(event.value, event.more) } else { Ok(()) }
         });

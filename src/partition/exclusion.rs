@@ -123,7 +123,7 @@ impl Kept {
     }
 
     fn put(self: &Arc<Self>, name: String, lock: FileLock) {
-        if lock.is_awaited() {
+        if lock.is_awaited() || !self.is_daemon.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };

@@ -304,10 +304,12 @@ impl Following<'_> {
     /// The client was sent the event of this number.
     pub(crate) fn got(&self, number: u64) {
         let mut followed = self.client.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = followed
-            .entry(self.run.as_str().to_owned())
-            .or_insert_with(|| LastEvent { run_id: self.run.clone(), number });
-        last.number = number;
+        match followed.get_mut(self.run.as_str()) {
+            Some(last) => last.number = number,
+            None => {
+                followed.insert(self.run.as_str().to_owned(), LastEvent { run_id: self.run.clone(), number });
+            }
+        }
     }
 }
 

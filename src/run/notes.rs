@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The file is written anew when it is this long, in bytes, and most of its lines are over: a few thousand runs.
+/// A new file is written when it is this long, in bytes, and most of its lines are over: a few thousand runs.
 const REWRITTEN_AT: u64 = 4 * 1024 * 1024;
 /// What such a file is called while it is written. No daemon's name ends like this.
 const DRAFT: &str = ".draft";
@@ -36,7 +36,7 @@ pub(super) struct Notes {
 struct Own {
     file: Option<File>,
     bytes: u64,
-    /// The length at which it is written anew.
+    /// The length at which a new file takes its place.
     rewritten_at: u64,
     /// The last write failed, and may have left half a line.
     is_torn: bool,
@@ -158,7 +158,7 @@ impl Own {
         written
     }
 
-    /// Writes the file anew, with what is not forgotten, when it is long and little of it is left.
+    /// Writes a new file with what is not forgotten, when this one is long and little of it is left.
     fn shorten(&mut self, directory: &Path, daemon: &str) -> io::Result<()> {
         if self.bytes < self.rewritten_at.max(REWRITTEN_AT) {
             return Ok(());
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_is_written_anew_with_what_is_left() {
+    fn a_long_file_is_replaced_by_one_with_what_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let notes = Notes::at(directory.path().to_owned());
         let (stays, goes) = (entry(), entry());

@@ -20,6 +20,7 @@ const TRACKERS: &[&str] = &["tasks", "tracker", "exchanges", "self"];
 /// A function that may start something outside the trackers: its file, its name, and why.
 const PLACES: &[(&str, &str, &str)] = &[
     ("clients/cli/src/line/ahead.rs", "start", "reads as long as the connection; the process ends with the command"),
+    ("clients/cli/src/commands/acp/adapter.rs", "prompt", "waited for in place: the session is saved beside its turn"),
     ("clients/cli/src/commands/complete.rs", "run", "ends the process at its time limit"),
     ("clients/cli/src/terminal/waiting.rs", "begin", "ends a second after its wait, or with the command"),
     ("clients/mcp/src/call.rs", "ask", "waited for in place: the line to the daemon blocks"),
@@ -34,6 +35,7 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("src/lifetime/shutdown.rs", "signals", "runs as long as the process"),
     ("src/methods/doctor.rs", "state", "waited for in place: a disk may be slow"),
     ("src/methods/files/write.rs", "on_thread", "waited for in place: a disk may be slow"),
+    ("src/partition/exclusion.rs", "put", "ends when no lock is kept, which is KEPT_FOR after the last one at most"),
     (
         "src/partition/redis/leases.rs",
         "keep",

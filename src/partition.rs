@@ -17,6 +17,7 @@ pub mod presence;
 pub mod questions;
 pub mod queues;
 pub mod redis;
+pub mod responses;
 pub mod sqlite;
 pub mod store;
 pub mod warm;

@@ -288,7 +288,7 @@ impl Bounds {
             }
         }
         if let Some(response) = subject.response_id {
-            let owner = daemon.responses.owner(&scope.partition.agent, response);
+            let owner = daemon.responses.find_owner(&*daemon.store, &scope.partition.agent, response).await?;
             if judge(scope.partition.owner, owner) != Verdict::Own {
                 let message = format!("response {response} is not known as this connection's own");
                 return Err(CallError::out_of_bounds(message));

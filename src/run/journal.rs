@@ -8,7 +8,7 @@ use crate::partition::exclusion::{Exclusion, ExclusionError};
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::presence::Presence;
 use crate::partition::store::{Store, StoreError};
-use cupola_protocol::id::RunId;
+use cupola_protocol::id::{ResponseId, RunId};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -71,12 +71,12 @@ impl Journal {
         self.store.put_run(presence.name(), entry).await
     }
 
-    /// Writes down how the run ended, before a client hears of it, and takes it out after `stays`.
-    pub async fn ended(&self, run: &RunId, ended: Ended, stays: Duration) {
+    /// Writes down how the run ended and what answered it, before a client hears of it, and takes it out after `stays`.
+    pub async fn ended(&self, run: &RunId, ended: Ended, response: Option<&ResponseId>, stays: Duration) {
         if !self.is_open() {
             return;
         }
-        if let Err(error) = self.store.end_run(run, ended).await {
+        if let Err(error) = self.store.end_run(run, ended, response).await {
             tracing::warn!(%error, %run, "the end of a run could not be written down");
         }
         self.take_out(run, stays);

@@ -3,7 +3,7 @@
 //! - `issuer`: an identity provider inside the tests
 //! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
 //! - `certificates`: client certificates as the proof; `hints`: what its refusals advise; `readiness`: may its own credential act for users?
-//! - `files`: files as bodies of HTTP
+//! - `files`: files as bodies of HTTP; `replicas`: several gateways on one store
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 
 mod certificates;
@@ -13,6 +13,7 @@ mod issuer;
 mod others;
 pub(crate) mod process;
 mod readiness;
+mod replicas;
 mod serving;
 mod tokens;
 

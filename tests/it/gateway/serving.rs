@@ -204,18 +204,6 @@ async fn many_calls_share_one_connection_of_http_2_and_each_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_is_refused_over_http_2_as_well() {
-    let world = World::new().await;
-    let bearer = format!("Bearer {}", world.issuer.token("ada"));
-    let long = "x".repeat(1024 * 1024);
-    let sent = world.http.get(world.url("/healthz")).header("authorization", &bearer).header("x-long", &long).send();
-    let answer = sent.await;
-    assert!(answer.as_ref().map_or(true, |answer| answer.status() == 431), "{answer:?}");
-    assert_eq!(world.send(Method::GET, "/healthz", &[], String::new()).await.status, 200);
-    world.end().await;
-}
-
-#[tokio::test]
 async fn a_traceparent_header_joins_the_callers_trace_if_it_follows_the_rules() {
     let collector = Collector::start().await;
     let daemon = sending_to(&collector);

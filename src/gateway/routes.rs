@@ -294,7 +294,14 @@ fn attach(run: &RunId, headers: &HeaderMap) -> Result<Bytes, Refusal> {
         let message = "Last-Event-ID is not the id of an event of this run";
         Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message, hint)
     })?;
-    let params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
+    let mut params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
+    let chat = files::chat(headers).map_err(|error| {
+        let hint = "encode the label as UTF-8 with percent signs";
+        Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, error.message, hint)
+    })?;
+    if let Some(isolation) = chat {
+        params["isolation"] = isolation;
+    }
     let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "runs/attach", "params": params});
     Ok(Bytes::from(call.to_string()))
 }

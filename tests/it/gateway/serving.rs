@@ -123,6 +123,12 @@ async fn a_caller_beyond_its_limits_hears_when_to_come_again_and_others_do_not_n
     let refused = socket.next().await.unwrap();
     assert_eq!((&refused["id"], &refused["error"]["data"]["kind"]), (&json!(2), &json!("rateLimited")), "{refused}");
     assert_eq!(refused["error"]["data"]["turn"], "notRun", "{refused}");
+    let arrived = async {
+        while world.emulator.turns().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("the first turn is not under way");
     let answer = world.post(&world.issuer.token("bob"), &say).await;
     assert_eq!(answer.json()["result"]["status"], "completed", "another caller is not served: {answer:?}");
     drop(socket);

@@ -295,10 +295,7 @@ fn attach(run: &RunId, headers: &HeaderMap) -> Result<Bytes, Refusal> {
         Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message, hint)
     })?;
     let mut params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
-    let chat = files::chat(headers).map_err(|error| {
-        let hint = "encode the label as UTF-8 with percent signs";
-        Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, error.message, hint)
-    })?;
+    let chat = files::chat(headers).map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, error })?;
     if let Some(isolation) = chat {
         params["isolation"] = isolation;
     }

@@ -27,7 +27,7 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 /// `GET /healthz`: the method, the scheme, the authority, the path.
 const REQUEST: &[u8] = b"\x82\x87\x41\x09localhost\x44\x08/healthz";
 /// A method, and nothing else that a request must have.
-const NO_REQUEST: &[u8] = b"\x82";
+const BROKEN: &[u8] = b"\x82";
 
 /// How the heads of answers begin that have these statuses (RFC 7541): the one is in the static table, the other is a text.
 const OK: &[u8] = b"\x88";
@@ -61,7 +61,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The stream of the request after so many others.
+/// The stream of the request with this number.
 const fn id(number: u32) -> u32 {
     2 * number + 1
 }
@@ -70,7 +70,7 @@ fn request(number: u32, head: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, id(number), head)
 }
 
-/// A request whose head has a field of so many bytes, in as many frames as it needs.
+/// A request whose head has a field of this many bytes, in as many frames as it needs.
 fn long_request(number: u32, bytes: usize) -> Vec<u8> {
     let mut head = [REQUEST, b"\x00\x06x-long\x7f"].concat();
     let mut rest = bytes - 0x7f;
@@ -94,8 +94,8 @@ fn open_and_reset(number: u32) -> Vec<u8> {
 }
 
 /// A request that the gateway has to reset.
-fn no_request(number: u32) -> Vec<u8> {
-    request(number, NO_REQUEST)
+fn broken(number: u32) -> Vec<u8> {
+    request(number, BROKEN)
 }
 
 /// The first piece of a head, and then more of it without end.
@@ -115,7 +115,7 @@ impl Peer {
         let _ = self.0.write_all(bytes).await;
     }
 
-    /// Asks for something on the stream after `number` others, and gives whether the answer is that it is well.
+    /// Sends the request with this number, and gives whether the answer is that it is well.
     async fn is_served(&mut self, number: u32) -> bool {
         self.send(&request(number, REQUEST)).await;
         matches!(self.next().await, Came::Head(stream, head) if stream == id(number) && head.starts_with(OK))
@@ -166,7 +166,7 @@ async fn a_flood_ends_its_own_connection_and_no_other() {
     let mut other = Peer::of(&world).await;
     assert!(other.is_served(0).await);
     for (number, (name, one)) in
-        [("resets", open_and_reset as fn(u32) -> Vec<u8>), ("what is no request", no_request), ("a head", endless_head)]
+        [("resets", open_and_reset as fn(u32) -> Vec<u8>), ("broken requests", broken), ("a head", endless_head)]
             .into_iter()
             .enumerate()
     {
@@ -189,7 +189,7 @@ async fn a_flood_ends_its_own_connection_and_no_other() {
 #[tokio::test]
 async fn a_client_that_changes_its_mind_a_few_times_keeps_its_connection() {
     let world = World::new().await;
-    for (one, is_answered) in [(open_and_reset as fn(u32) -> Vec<u8>, false), (no_request, true)] {
+    for (one, is_answered) in [(open_and_reset as fn(u32) -> Vec<u8>, false), (broken, true)] {
         for more in [0, 1] {
             let mut peer = Peer::of(&world).await;
             // In one piece, so that the gateway has them all before it looks at the first.

@@ -11,8 +11,8 @@ use crate::limits::output::WaitingBudget;
 use crate::partition::exclusion::{Exclusion, FileLocks};
 use crate::partition::locks::Locks;
 use crate::partition::pool::MadeSessions;
-use crate::partition::questions::Responses;
 use crate::partition::redis::RedisStore;
+use crate::partition::responses::Responses;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::{LockName, Store};
 use crate::partition::warm::WarmSessions;
@@ -125,6 +125,9 @@ impl Daemon {
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let (store, locks) = saved_state(&config)?;
+        // What a shared store keeps of every run, other machines read.
+        let is_alone = matches!(config.store, StoreConfig::Sqlite);
+        let notes = is_alone.then(|| config.state_directory.join(NOTES_DIRECTORY));
         let shutdown = Shutdown::new();
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
         let emulator =
@@ -135,7 +138,7 @@ impl Daemon {
         Ok(Arc::new(Self {
             targets,
             foundry,
-            journal: Journal::new(Arc::clone(&store), Arc::clone(&locks), config.state_directory.join(NOTES_DIRECTORY)),
+            journal: Journal::new(Arc::clone(&store), Arc::clone(&locks), notes),
             store,
             arrivals: Locks::default(),
             partition_locks: Locks::between_processes(Arc::clone(&locks), |partition| {

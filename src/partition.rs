@@ -4,7 +4,7 @@
 //! embedded default, [`redis`] the engine that several machines share. [`fence`] decides who may touch what, and [`locks`] keeps
 //! calls on one session in order, in the [`queues`] of this process; [`exclusion`] does so between processes, by `file_lock` beside a
 //! state file. [`questions`] are what
-//! agents asked and nobody has answered yet. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
+//! agents asked and nobody has answered yet, [`responses`] whose each response is. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
 //! [`warm`] are sessions that are kept ready; [`pool`] are those that many users share.
 
 pub mod exclusion;
@@ -17,6 +17,7 @@ pub mod presence;
 pub mod questions;
 pub mod queues;
 pub mod redis;
+pub mod responses;
 pub mod sqlite;
 pub mod store;
 pub mod warm;

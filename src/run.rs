@@ -250,6 +250,11 @@ impl Run {
         self.facts().response = response.cloned();
     }
 
+    /// What answers it, once that is known.
+    pub fn response(&self) -> Option<ResponseId> {
+        self.facts().response.clone()
+    }
+
     /// It waits behind `whom` at `position` until `place` is there.
     pub async fn wait_behind<Place>(
         &self,

@@ -81,6 +81,9 @@ impl Method for Show {
 pub struct RunParams {
     /// From an event, from `runs/list`, or from a response.
     pub run_id: RunId,
+    /// Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat that the run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 /// Follows a run: its events so far, then new events, then its answer. Cancelling this call only detaches.
@@ -111,6 +114,9 @@ impl Method for Attach {
 pub struct AttachParams {
     /// The run.
     pub run_id: RunId,
+    /// Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat that the run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// The last event number this client has seen; everything when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

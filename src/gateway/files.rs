@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 
 /// Which session is meant; an answer says which it was.
 const SESSION: HeaderName = HeaderName::from_static("cupola-session");
-/// The label of the chat whose session is meant, percent-encoded.
+/// The label of the chat whose session or run is meant, percent-encoded.
 const CHAT: HeaderName = HeaderName::from_static("cupola-chat");
 /// How much of an upload is in memory before it is written to disk, in bytes. It comes in pieces of some 16 kB.
 const SPOOLED_BYTES: usize = 256 * 1024;
@@ -110,10 +110,15 @@ fn params(path: &RemotePath, headers: &HeaderMap) -> Result<Map<String, Value>, 
     if let Some(session) = text(headers, &SESSION)? {
         params.insert("sessionId".to_owned(), session.into());
     }
-    if let Some(chat) = text(headers, &CHAT)? {
-        params.insert("isolation".to_owned(), serde_json::json!({"chat": chat}));
+    if let Some(isolation) = chat(headers)? {
+        params.insert("isolation".to_owned(), isolation);
     }
     Ok(params)
+}
+
+/// The isolation of the chat that the request names.
+pub(super) fn chat(headers: &HeaderMap) -> Result<Option<Value>, CallError> {
+    Ok(text(headers, &CHAT)?.map(|chat| serde_json::json!({"chat": chat})))
 }
 
 /// The percent-decoded value of a header, which may be there once.

@@ -294,7 +294,11 @@ fn attach(run: &RunId, headers: &HeaderMap) -> Result<Bytes, Refusal> {
         let message = "Last-Event-ID is not the id of an event of this run";
         Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message, hint)
     })?;
-    let params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
+    let mut params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
+    let chat = files::chat(headers).map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, error })?;
+    if let Some(isolation) = chat {
+        params["isolation"] = isolation;
+    }
     let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "runs/attach", "params": params});
     Ok(Bytes::from(call.to_string()))
 }

@@ -42,6 +42,9 @@ const MAX_HEADER_LIST: u32 = 32 * 1024;
 /// Streams that a client has opened and reset at once before its connection is closed. Each costs work that nobody waits for
 /// (CVE-2023-44487), and no client that is used by people resets many within a moment.
 const MAX_RESETS: usize = 32;
+/// Streams that break the rules of HTTP/2 before their connection is closed. The gateway resets each, which costs the client nothing
+/// (CVE-2025-8671), and no client that works has any.
+const MAX_BROKEN: usize = 32;
 /// What waits to be sent on one stream, in bytes. A client that reads gets more at once than its window.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 
@@ -179,7 +182,7 @@ where
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
             .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_local_error_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_BROKEN)
             .max_send_buf_size(MAX_SEND_BUFFER)
             .keep_alive_interval(HEAD_LIMIT)
             .keep_alive_timeout(HANDSHAKE_LIMIT)

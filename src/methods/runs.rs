@@ -17,6 +17,7 @@ use crate::system::clock::from_rfc3339;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;
+use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{AttachParams, ListParams, ListResponse, RunInfo, RunParams};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -100,7 +101,18 @@ impl Wanted {
     }
 }
 
+/// The gate has made sure that a bound connection may give this isolation, and has taken it into account. A run's id says on no other
+/// connection whose run it is.
+fn check_isolation(call: &Call, isolation: Option<&Isolation>) -> Result<(), CallError> {
+    if call.bounds.is_none() && isolation.is_some() {
+        return Err(CallError::invalid_params("isolation says whose run only on a bound connection")
+            .hint("leave isolation out: the run's id is enough"));
+    }
+    Ok(())
+}
+
 pub(crate) async fn show(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
+    check_isolation(&call, params.isolation.as_ref())?;
     Ok(match find(&call, &params.run_id).await? {
         Found::Here(run) => shown(&call, &run).await?,
         Found::AtService(entry) => shown(&call, &take_up_one(&call.daemon, *entry)).await?,
@@ -121,6 +133,9 @@ async fn shown(call: &Call, run: &Run) -> Result<RunInfo, CallError> {
 }
 
 pub(crate) async fn attach(call: Call, mut params: AttachParams) -> Result<InvokeResponse, CallError> {
+    check_isolation(&call, params.isolation.as_ref())?;
+    // Another daemon is asked on a connection that is not bound.
+    params.isolation = None;
     let mut is_left = false;
     let found = loop {
         match find(&call, &params.run_id).await? {
@@ -175,6 +190,7 @@ pub(crate) async fn attach(call: Call, mut params: AttachParams) -> Result<Invok
 
 /// Returns once the run has ended, which is soon: what the service is told takes a bounded time.
 pub(crate) async fn cancel(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
+    check_isolation(&call, params.isolation.as_ref())?;
     let run = match find(&call, &params.run_id).await? {
         Found::Here(run) => run,
         Found::AtService(entry) => {

@@ -33,7 +33,7 @@ use super::store::{Finding, KnownSession, Lease, Saved, SavedPartition, SharedFa
 use super::{AgentKey, Owner, Partition};
 use crate::system::secret::Variables;
 use connections::Connections;
-use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -340,14 +340,28 @@ impl Store for RedisStore {
         async move { self.write_run(&daemon, &entry).await }.boxed()
     }
 
-    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
-        let run = run.clone();
-        async move { self.note_end(&run, ended).await }.boxed()
+    fn end_run(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        response: Option<&ResponseId>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (run, response) = (run.clone(), response.cloned());
+        async move { self.note_end(&run, ended, response.as_ref()).await }.boxed()
+    }
+
+    fn response_owner(
+        &self,
+        agent: &AgentKey,
+        response: &ResponseId,
+    ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
+        let (agent, response) = (agent.clone(), response.clone());
+        async move { self.read_response_owner(&agent, &response).await }.boxed()
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {
         let run = run.clone();
-        async move { self.note_run(&run, "answered", "1", "").await }.boxed()
+        async move { self.note_run(&run, ("answered", "1"), "", None).await }.boxed()
     }
 
     fn forget_runs(&self, runs: &[RunId]) -> BoxFuture<'_, Result<(), StoreError>> {

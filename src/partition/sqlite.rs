@@ -8,7 +8,7 @@
 //! anything is acknowledged ([`files`]).
 //!
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
-//!   chats; [`questions`]: what agents asked; [`pools`]: sessions that users share
+//!   chats; [`questions`]: what agents asked; [`responses`]: whose responses are; [`pools`]: sessions that users share
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
 //! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step; [`reader`]: what is looked up
 //!   at once, without that thread
@@ -22,13 +22,14 @@ mod opening;
 mod pools;
 mod questions;
 mod reader;
+mod responses;
 mod writer;
 
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::pool::Pool;
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
-use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -380,8 +381,22 @@ impl Store for SqliteStore {
         self.write_run(daemon, entry)
     }
 
-    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
-        Self::end_run(self, run, ended)
+    fn end_run(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        response: Option<&ResponseId>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::end_run(self, run, ended, response)
+    }
+
+    fn response_owner(
+        &self,
+        agent: &AgentKey,
+        response: &ResponseId,
+    ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
+        let (agent, response) = (agent.as_str().to_owned(), response.to_string());
+        self.read(move |connection| responses::owner(connection, &agent, &response))
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {

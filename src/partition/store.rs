@@ -8,7 +8,7 @@ use crate::partition::pool::Pool;
 use crate::partition::questions::{Asked, Claimed};
 use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
-use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::isolation::ChatLabel;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -331,8 +331,21 @@ pub trait Store: ChatStore + QuestionStore + std::fmt::Debug + Send + Sync {
     /// Writes a run into the journal, in the name of `daemon`; an entry that is there already is replaced.
     fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Notes how a run of the journal ended, unless an ending is noted already.
-    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Notes how a run of the journal ended, unless an ending is noted already, and in the same step whose the response is that
+    /// answered it. An owner already remembered stays. Owners of the latest responses are kept, for a while.
+    fn end_run(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        response: Option<&ResponseId>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whose a response is, if that is remembered.
+    fn response_owner(
+        &self,
+        agent: &AgentKey,
+        response: &ResponseId,
+    ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>>;
 
     /// Notes that somebody has had the answer of a run of the journal.
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -198,8 +198,13 @@ impl Bounds {
         }
     }
 
-    /// The gate: a call's parameters, if they stay within bounds.
-    pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, CallError> {
+    /// The gate: a call's parameters, if they stay within bounds. A call that names a chat of a proven caller gets the bounds of a connection
+    /// that is bound to the chat: what it reaches by a run's id is the chat's, too.
+    pub(crate) async fn admit<M: Method>(
+        &self,
+        daemon: &Daemon,
+        text: Option<&str>,
+    ) -> Result<(M::Params, Option<Arc<Self>>), CallError> {
         if !self.allows(M::NAME, M::REACH) {
             let refused = CallError::out_of_bounds(format!("this connection may not call {}", M::NAME));
             return Err(if M::REACH == Reach::LocalFiles { refused.hint(LOCAL_FILES_HINT) } else { refused });
@@ -219,7 +224,14 @@ impl Bounds {
             .map_err(|_| CallError::internal("the parameters of a bound call could not be written"))?;
         let params = read(M::NAME, &filled)?;
         self.check(daemon, M::REACH, &isolation, &M::subject(&params)).await?;
-        Ok(params)
+        let of_chat = match isolation {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(isolation) => {
+                let bind = Bind { isolation, ..self.bind.clone() };
+                Some(Arc::new(Self { bind, ..self.of_connection() }))
+            }
+        };
+        Ok((params, of_chat))
     }
 
     /// What a proven caller may say for itself: which of its agents it means. What it says about whose state, [`Self::isolation`] checks.
@@ -288,7 +300,7 @@ impl Bounds {
             }
         }
         if let Some(response) = subject.response_id {
-            let owner = daemon.responses.owner(&scope.partition.agent, response);
+            let owner = daemon.responses.find_owner(&*daemon.store, &scope.partition.agent, response).await?;
             if judge(scope.partition.owner, owner) != Verdict::Own {
                 let message = format!("response {response} is not known as this connection's own");
                 return Err(CallError::out_of_bounds(message));

@@ -293,7 +293,8 @@ impl Calls {
             self.admit(&CallId::null(), M::NAME, Some(params))?;
         let held = Held { _place: place, _busy: self.daemon.activity.request() };
         let bounds = bounds.ok_or_else(|| CallError::internal("nothing says what this call may reach"))?;
-        let params = bounds.admit::<M>(&self.daemon, Some(params)).await?;
+        let (params, of_chat) = bounds.admit::<M>(&self.daemon, Some(params)).await?;
+        let bounds = of_chat.unwrap_or(bounds);
         Ok(Direct { call: self.call(&cancelled, Some(bounds), run_place, received), params, held })
     }
 

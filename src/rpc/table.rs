@@ -48,7 +48,7 @@ impl Table {
     {
         let handler = Arc::new(handler);
         let callback: AsyncMethod<'static> = Arc::new(move |id, params, _connection, _limit, mut extensions| {
-            let Some(call) = extensions.remove::<Call>() else {
+            let Some(mut call) = extensions.remove::<Call>() else {
                 return ready(refuse(id, CallError::internal("a call came without its connection"))).boxed();
             };
             let client = call.client.clone();
@@ -62,7 +62,10 @@ impl Table {
                     let place = IN_ORDER.contains(&M::NAME).then(|| bounds.arrive());
                     let answer = async move {
                         let admitted = match bounds.admit::<M>(&call.daemon, params.as_str()).await {
-                            Ok(params) => params,
+                            Ok((params, of_chat)) => {
+                                call.bounds = of_chat.or(call.bounds);
+                                params
+                            }
                             Err(error) => return refuse(id, error),
                         };
                         let turn = match place {

@@ -9,7 +9,7 @@ use crate::partition::exclusion::{Exclusion, ExclusionError};
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::presence::Presence;
 use crate::partition::store::{Store, StoreError};
-use cupola_protocol::id::RunId;
+use cupola_protocol::id::{ResponseId, RunId};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,8 +42,8 @@ pub struct Journal {
     /// Where daemons show that they are alive.
     locks: Arc<dyn Exclusion>,
     presence: OnceLock<Presence>,
-    /// Of the runs that end with their daemon.
-    notes: Notes,
+    /// Of the runs that end with their daemon, unless other daemons are to know of them.
+    notes: Option<Notes>,
     /// What is to be taken out, and when.
     due: Mutex<BTreeSet<(Instant, RunId)>>,
     /// Told when there is something to be taken out sooner than before.
@@ -51,9 +51,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Keeps notes in this directory, which is made with the first one. Nothing is written before [`Self::open`].
-    pub fn new(store: Arc<dyn Store>, locks: Arc<dyn Exclusion>, notes: PathBuf) -> Self {
-        let (presence, notes) = (OnceLock::new(), Notes::at(notes));
+    /// Keeps notes in this directory, which is made with the first one. Without one, every run is in saved state. Nothing is written
+    /// before [`Self::open`].
+    pub fn new(store: Arc<dyn Store>, locks: Arc<dyn Exclusion>, notes: Option<PathBuf>) -> Self {
+        let (presence, notes) = (OnceLock::new(), notes.map(Notes::at));
         Self { store, locks, presence, notes, due: Mutex::default(), sooner: Notify::new() }
     }
 
@@ -70,19 +71,24 @@ impl Journal {
         self.presence.get().is_some()
     }
 
+    /// Are there notes of the runs that end with this daemon, in place of entries in saved state?
+    pub const fn has_notes(&self) -> bool {
+        self.notes.is_some()
+    }
+
     /// Notes a run that ends with this daemon. Does not wait for the disk.
     pub fn note(&self, entry: Entry) {
-        let Some(presence) = self.presence.get() else { return };
+        let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) else { return };
         let run = entry.run.clone();
-        if let Err(error) = self.notes.write(presence.name(), entry) {
+        if let Err(error) = notes.write(presence.name(), entry) {
             tracing::warn!(%error, %run, "a run could not be noted");
         }
     }
 
     /// Notes how such a run ended, before a client hears of it.
     pub fn note_end(&self, run: &RunId, ended: Ended) {
-        let Some(presence) = self.presence.get() else { return };
-        if let Err(error) = self.notes.end(presence.name(), run, ended) {
+        let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) else { return };
+        if let Err(error) = notes.end(presence.name(), run, ended) {
             tracing::warn!(%error, %run, "the end of a run could not be noted");
         }
         self.take_out(run, ANSWERED_FOR);
@@ -94,12 +100,12 @@ impl Journal {
         self.store.put_run(presence.name(), entry).await
     }
 
-    /// Writes down how such a run ended, before a client hears of it, and takes it out after `stays`.
-    pub async fn ended(&self, run: &RunId, ended: Ended, stays: Duration) {
+    /// Writes down how such a run ended and what answered it, before a client hears of it, and takes it out after `stays`.
+    pub async fn ended(&self, run: &RunId, ended: Ended, response: Option<&ResponseId>, stays: Duration) {
         if !self.is_open() {
             return;
         }
-        if let Err(error) = self.store.end_run(run, ended).await {
+        if let Err(error) = self.store.end_run(run, ended, response).await {
             tracing::warn!(%error, %run, "the end of a run could not be written down");
         }
         self.take_out(run, stays);
@@ -140,7 +146,10 @@ impl Journal {
     /// Takes runs out now.
     pub async fn forget(&self, runs: &[RunId]) {
         let Some(presence) = self.presence.get() else { return };
-        let written = self.notes.forget(presence.name(), runs);
+        let written = match &self.notes {
+            Some(notes) => notes.forget(presence.name(), runs),
+            None => runs.to_vec(),
+        };
         if written.is_empty() {
             return;
         }
@@ -171,8 +180,8 @@ impl Journal {
     pub async fn close(&self) {
         let over = self.over(Instant::now() + ANSWERED_FOR);
         self.forget(&over).await;
-        if let Some(presence) = self.presence.get() {
-            self.notes.close(presence.name());
+        if let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) {
+            notes.close(presence.name());
         }
         self.locks.free();
         self.store.close().await;
@@ -196,12 +205,14 @@ impl Journal {
         let mut others = Others::default();
         let (mut old, mut kept) = (Vec::new(), 0);
         let mut runs = self.store.runs().await?;
-        let mut noted = Vec::new();
-        for daemon in self.notes.of_others(own.name()) {
+        let mut taken = Vec::new();
+        let with_notes = self.notes.as_ref().map(|notes| notes.of_others(own.name())).unwrap_or_default();
+        for daemon in with_notes {
+            let Some(notes) = &self.notes else { break };
             // Read when it is known that nothing more is added.
             if others.is_gone(&*self.locks, &daemon).await {
-                runs.extend(self.notes.read(&daemon).into_iter().map(|entry| (daemon.clone(), entry)));
-                noted.push(daemon);
+                runs.extend(notes.read(&daemon).into_iter().map(|entry| (daemon.clone(), entry)));
+                taken.push(daemon);
             } else {
                 inherited.is_more = true;
             }
@@ -240,9 +251,9 @@ impl Journal {
                 tracing::warn!(%error, run = %entry.run, "a run could not be taken over in the journal");
             }
         }
-        if is_taken_over {
-            for daemon in &noted {
-                self.notes.remove(daemon);
+        if let (true, Some(notes)) = (is_taken_over, &self.notes) {
+            for daemon in &taken {
+                notes.remove(daemon);
             }
         }
         Ok(inherited)
@@ -266,7 +277,7 @@ impl Journal {
         let Some(own) = self.presence.get() else { return Ok(Vec::new().into_iter().chain(Vec::new())) };
         let runs = self.store.runs().await?.into_iter().filter(|(daemon, _)| daemon == own.name());
         let written: Vec<_> = runs.map(|(_, entry)| entry).collect();
-        Ok(written.into_iter().chain(self.notes.entries()))
+        Ok(written.into_iter().chain(self.notes.as_ref().map(Notes::entries).unwrap_or_default()))
     }
 
     fn due(&self) -> MutexGuard<'_, BTreeSet<(Instant, RunId)>> {

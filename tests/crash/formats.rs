@@ -1,5 +1,6 @@
 //! State files of earlier and later versions: `formats/N` has one of format N as a daemon of that time left it, the third with the log
-//! of one that was killed. They are kept as they are; a new format gets a directory of its own.
+//! of one that was killed. They are kept as they are, but what is forgotten after a day is of the year 2100. A new format gets a directory of its
+//! own.
 
 use crate::chance::Chance;
 use crate::disk::Disk;
@@ -10,7 +11,7 @@ use cupola::partition::store::{Store as _, StoreError};
 use std::path::Path;
 
 /// The newest format that there is a file of.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = 6;
 
 /// The files of a format.
 fn kept(format: i64) -> Files {
@@ -34,10 +35,10 @@ fn contents(format: i64) -> Contents {
     contents
 }
 
-/// What is read of them, and the names of the runs, chats and questions.
+/// What is read of them, and the names of the runs, chats, questions and responses.
 async fn by_kind(store: &SqliteStore) -> (Contents, Vec<String>) {
     let mut found = workload::read(store).await.unwrap();
-    let is_named = |name: &str| ["run ", "chat ", "question "].iter().any(|kind| name.starts_with(kind));
+    let is_named = |name: &str| ["run ", "chat ", "question ", "response "].iter().any(|kind| name.starts_with(kind));
     let rest = found.extract_if(.., |name, _| is_named(name)).map(|(name, _)| name).collect();
     (found, rest)
 }
@@ -66,7 +67,8 @@ async fn a_file_of_every_earlier_format_keeps_what_it_has_also_when_the_power_go
                     1 | 2 => &[],
                     3 => &["run run-1"],
                     4 => &["chat acp/one of acme", "run run-1"],
-                    _ => &["chat acp/one of acme", "question mcpr_1 of acme", "run run-1"],
+                    5 => &["chat acp/one of acme", "question mcpr_1 of acme", "run run-1"],
+                    _ => &["chat acp/one of acme", "question mcpr_1 of acme", "response caresp_1", "run run-1"],
                 };
                 assert_eq!(rest, expected, "format {format}, operation {end}, {unsynced:?}");
             }

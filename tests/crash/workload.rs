@@ -21,6 +21,8 @@ pub(crate) const SECRET: &str = "key-that-must-go";
 const TENANTS: [&str; 2] = ["acme", "contoso"];
 const SESSIONS: [&str; 4] = ["session-one", "session-two", "session-three", "session-four"];
 const CONVERSATIONS: [&str; 3] = ["conv_1", "conv_2", "ctx_1"];
+/// What answered the runs.
+const RESPONSES: [&str; 3] = ["caresp_1", "caresp_of_run-1", "caresp_of_run-2"];
 
 /// One call that writes.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +112,8 @@ pub(crate) async fn make(store: &SqliteStore, call: Call) -> Result<(), StoreErr
         Call::Begin(id, survives) => store.put_run("daemon-a", &run(id, survives)).await,
         Call::End(id) => {
             let ended = Ended { status: RunStatus::Completed, number: Some(7) };
-            Store::end_run(store, &id.parse().unwrap(), ended).await
+            let response = format!("caresp_of_{id}").parse().unwrap();
+            Store::end_run(store, &id.parse().unwrap(), ended, Some(&response)).await
         }
         Call::Answer(id) => Store::answer_run(store, &id.parse().unwrap()).await,
         Call::ForgetRun(id) => Store::forget_runs(store, &[id.parse().unwrap()]).await,
@@ -171,6 +174,11 @@ pub(crate) async fn read(store: &SqliteStore) -> Result<Contents, StoreError> {
     for id in CONVERSATIONS {
         if let Some(owner) = store.conversation_owner(&agent, &id.parse().unwrap()).await? {
             contents.insert(format!("conversation {id}"), format!("{owner:?}"));
+        }
+    }
+    for id in RESPONSES {
+        if let Some(owner) = store.response_owner(&agent, &id.parse().unwrap()).await? {
+            contents.insert(format!("response {id}"), format!("{owner:?}"));
         }
     }
     for (daemon, entry) in store.runs().await? {

@@ -3,16 +3,18 @@
 //! - `issuer`: an identity provider inside the tests
 //! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
 //! - `certificates`: client certificates as the proof; `hints`: what its refusals advise; `readiness`: may its own credential act for users?
-//! - `files`: files as bodies of HTTP
+//! - `files`: files as bodies of HTTP; `replicas`: several gateways on one store; `floods`: hostile clients of HTTP/2
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 
 mod certificates;
 mod files;
+mod floods;
 mod hints;
 mod issuer;
 mod others;
 pub(crate) mod process;
 mod readiness;
+mod replicas;
 mod serving;
 mod tokens;
 
@@ -169,16 +171,26 @@ impl World {
         &self,
         own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_speaking(own, &[]).await
+    }
+
+    /// The same, of a client that offers these protocols.
+    async fn connect_speaking(
+        &self,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+        protocols: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let config = match own {
+        let mut config = match own {
             Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
             None => builder.with_no_client_auth(),
         };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let stream = TcpStream::connect(self.address).await.unwrap();
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
     }

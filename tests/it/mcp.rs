@@ -225,6 +225,9 @@ async fn tools_on_a_gateway_reach_the_callers_own_partition() {
     let answer = ada.done("agent_invoke", json!({"message": "remember the milk"})).await;
     let file = ada.done("files_read", json!({"path": "notes.txt"})).await;
     assert_eq!(file["text"], "the milk\n", "{file}");
+    // It asks for each agent that is offered, not for the agents of the project, which no caller of a gateway may list.
+    let listed = ada.done("agents_list", json!({})).await;
+    assert!(listed["agents"][0]["version"].is_string() && listed["agents"][0]["error"].is_null(), "{listed}");
     ada.leave().await;
     let mut eve = Program::start(&running.home, &["--gateway", "other-user"]).await;
     let own = eve.done("agent_invoke", json!({"message": "what do you remember?"})).await;

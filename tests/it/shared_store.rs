@@ -16,6 +16,7 @@ use cupola::partition::journal::{Ended, Entry, Facts, Reach};
 use cupola::partition::pool::Pool;
 use cupola::partition::presence::Presence;
 use cupola::partition::questions::{Asked, AskedIn, MAX_QUESTIONS, NotOpen};
+use cupola::partition::responses::MAX_OF_OWNER;
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
@@ -273,6 +274,84 @@ fn a_run(id: &str, survives: bool) -> Entry {
     Entry { run: id.parse().unwrap(), partition: partition("acme", None), facts, reach, ended: None, updated_at }
 }
 
+/// A run of this partition.
+fn run_of(partition: &Partition, id: &str) -> Entry {
+    Entry { partition: partition.clone(), ..a_run(id, false) }
+}
+
+const COMPLETED: Ended = Ended { status: RunStatus::Completed, number: Some(7) };
+
+#[tokio::test]
+async fn whose_a_response_is_others_know_once_its_run_has_ended() {
+    on_every_engine(async |open| {
+        let ((left, locks), (right, _)) = (open(), open());
+        let daemon = Presence::begin(&*locks).await.unwrap();
+        let (acme, contoso) = (partition("acme", Some("2")), partition("contoso", None));
+        let elsewhere = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator","agent":"other"}"#).unwrap());
+        let response = "caresp_of_acme".parse().unwrap();
+        left.put_run(daemon.name(), &run_of(&acme, "run-1")).await.unwrap();
+        left.put_run(daemon.name(), &run_of(&contoso, "run-2")).await.unwrap();
+        assert_eq!(right.response_owner(&acme.agent, &response).await.unwrap(), None);
+        left.end_run(&"run-1".parse().unwrap(), COMPLETED, Some(&response)).await.unwrap();
+        assert_eq!(right.response_owner(&acme.agent, &response).await.unwrap(), Some(acme.owner));
+        assert_eq!(right.response_owner(&elsewhere, &response).await.unwrap(), None, "it is another agent's");
+        // The first owner stays, and the journal is not where it is kept.
+        left.end_run(&"run-2".parse().unwrap(), COMPLETED, Some(&response)).await.unwrap();
+        left.forget_runs(&["run-1".parse().unwrap(), "run-2".parse().unwrap()]).await.unwrap();
+        right.forget(std::slice::from_ref(&acme)).await.unwrap();
+        assert_eq!(right.response_owner(&acme.agent, &response).await.unwrap(), Some(acme.owner));
+        // A run that is not in the journal says nothing.
+        let unknown = "caresp_of_nothing".parse().unwrap();
+        left.end_run(&"run-3".parse().unwrap(), COMPLETED, Some(&unknown)).await.unwrap();
+        assert_eq!(right.response_owner(&acme.agent, &unknown).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_latest_responses_of_an_owner_push_out_no_other_owners() {
+    on_every_engine(async |open| {
+        let ((left, locks), (right, _)) = (open(), open());
+        let daemon = Presence::begin(&*locks).await.unwrap();
+        let (acme, contoso) = (partition("acme", None), partition("contoso", None));
+        left.put_run(daemon.name(), &run_of(&acme, "run-1")).await.unwrap();
+        left.put_run(daemon.name(), &run_of(&contoso, "run-2")).await.unwrap();
+        let of_contoso = "caresp_0000".parse().unwrap();
+        left.end_run(&"run-2".parse().unwrap(), COMPLETED, Some(&of_contoso)).await.unwrap();
+        let (run, id) = ("run-1".parse().unwrap(), |number: usize| format!("caresp_{number:04}").parse().unwrap());
+        let end = async |number| left.end_run(&run, COMPLETED, Some(&id(number))).await.unwrap();
+        end(1).await;
+        for first in (2..=MAX_OF_OWNER).step_by(100) {
+            let some = first..=MAX_OF_OWNER.min(first + 99);
+            futures_util::future::join_all(some.map(end)).await;
+        }
+        let owner = async |response| right.response_owner(&acme.agent, &response).await.unwrap();
+        assert_eq!((owner(id(1)).await, owner(id(MAX_OF_OWNER)).await), (Some(acme.owner), Some(acme.owner)));
+        end(MAX_OF_OWNER + 1).await;
+        let kept = [owner(id(1)).await, owner(id(2)).await, owner(id(MAX_OF_OWNER + 1)).await, owner(of_contoso).await];
+        assert_eq!(kept, [None, Some(acme.owner), Some(acme.owner), Some(contoso.owner)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whose_a_response_is_a_shared_store_forgets_after_a_day() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let (store, locks) = shared(&server);
+    let daemon = Presence::begin(&*locks).await.unwrap();
+    let acme = partition("acme", None);
+    store.put_run(daemon.name(), &run_of(&acme, "run-1")).await.unwrap();
+    store.end_run(&"run-1".parse().unwrap(), COMPLETED, Some(&"caresp_1".parse().unwrap())).await.unwrap();
+    let found = server.command(&["KEYS", "*{journal}:a*"]);
+    let keys: Vec<_> = found.lines().filter(|line| line.contains("{journal}:a")).collect();
+    assert_eq!(keys.len(), 2, "{found}");
+    for key in keys {
+        let life = server.command(&["TTL", key]);
+        let seconds: u64 = life.trim().trim_start_matches(':').parse().unwrap();
+        assert!((86_000..=86_400).contains(&seconds), "{key}: {life}");
+    }
+}
+
 #[tokio::test]
 async fn the_runs_of_a_daemon_that_is_gone_are_taken_over_once() {
     on_every_engine(async |open| {
@@ -282,9 +361,9 @@ async fn the_runs_of_a_daemon_that_is_gone_are_taken_over_once() {
         left.put_run(first.name(), &a_run("run-1", true)).await.unwrap();
         left.put_run(first.name(), &a_run("run-2", false)).await.unwrap();
         let completed = Ended { status: RunStatus::Completed, number: Some(7) };
-        left.end_run(&"run-2".parse().unwrap(), completed).await.unwrap();
+        left.end_run(&"run-2".parse().unwrap(), completed, None).await.unwrap();
         let another = Ended { status: RunStatus::Truncated, number: Some(9) };
-        left.end_run(&"run-2".parse().unwrap(), another).await.unwrap();
+        left.end_run(&"run-2".parse().unwrap(), another, None).await.unwrap();
         left.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut runs = right.runs().await.unwrap();
         runs.sort_by_key(|(_, entry)| entry.run.to_string());
@@ -392,7 +471,7 @@ async fn the_journal_of_a_daemon_taken_for_dead_is_closed_to_it() {
     right.close().await;
     let run = "run-1".parse().unwrap();
     let truncated = Ended { status: RunStatus::Truncated, number: None };
-    assert_eq!(fault(left.end_run(&run, truncated).await), SharedFault::LeaseLost);
+    assert_eq!(fault(left.end_run(&run, truncated, None).await), SharedFault::LeaseLost);
     left.forget_runs(&[run]).await.unwrap();
     let runs = right.runs().await.unwrap();
     assert_eq!(

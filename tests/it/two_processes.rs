@@ -135,3 +135,30 @@ async fn a_killed_process_lets_the_next_call_have_its_session() {
     );
     emulator.end().await;
 }
+
+/// The service is not asked.
+#[tokio::test]
+async fn another_users_response_is_refused_by_the_other_process_too() {
+    let (directory, emulator) = (tempfile::tempdir().unwrap(), TestEmulator::start().await);
+    let state = directory.path().join("state");
+    let (one, other) = (sharing(&state), sharing(&state));
+    one.daemon.journal.open().await.unwrap();
+    let (mut first, mut second) = (one.connect(), other.connect());
+    let target = emulator.target("notes-identity");
+    let of = |user: &str, input: &str| json!({"target": target, "isolation": {"userIdentity": user}, "input": input});
+    // What answers a run that ends with its daemon only that daemon remembers.
+    let mut surviving = of("alice", "hello");
+    surviving["survive"] = json!(true);
+    let answer = first.call("invoke", surviving).await;
+    let mut next = of("bob", "history");
+    next["previousResponseId"] = answer["result"]["responseId"].clone();
+    let before = emulator.turns().len();
+    for client in [&mut first, &mut second] {
+        let refused = client.call("invoke", next.clone()).await;
+        assert_eq!(refused["error"]["data"]["kind"], "foreignSession", "{refused}");
+    }
+    assert_eq!(emulator.turns().len(), before, "the service was asked");
+    first.leave().await;
+    one.end().await;
+    other.end_with([second], emulator).await;
+}

@@ -1861,6 +1861,11 @@ export type ResponseId = string;
 export interface RunAttachParams {
   /** The run. */
   runId: RunId;
+  /**
+   * Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat that the
+   * run belongs to.
+   */
+  isolation?: Isolation;
   /** The last event number this client has seen; everything when left out. */
   after?: number;
   /** Leave out `output` events, as in `invoke`. */
@@ -1965,6 +1970,11 @@ export interface RunListResponse {
 export interface RunParams {
   /** From an event, from `runs/list`, or from a response. */
   runId: RunId;
+  /**
+   * Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat that the
+   * run belongs to.
+   */
+  isolation?: Isolation;
 }
 
 /** Running, or how it ended. */

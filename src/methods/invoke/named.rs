@@ -14,7 +14,7 @@ impl Attempt<'_> {
             scope.must_not_add()?;
         }
         if let Some(response) = &params.previous_response_id {
-            let remembered = daemon.responses.owner(agent, response);
+            let remembered = daemon.responses.find_owner(&*daemon.store, agent, response).await?;
             if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
                 return Err(CallError::foreign("response", response.as_str()));
             }

@@ -37,7 +37,7 @@ impl Attempt<'_> {
         entry.facts.response.clone_from(&reply.response_id);
         self.run.answered_by(reply.response_id.as_ref());
         async move {
-            if !self.run.may_survive() {
+            if !self.run.may_survive() && self.daemon.journal.has_notes() {
                 self.daemon.journal.note(entry);
                 return;
             }

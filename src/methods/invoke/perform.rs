@@ -123,13 +123,13 @@ impl Performance<'_> {
 
     /// Writes the ending down, before anybody hears of it.
     async fn note_end(&self, ended: Ended) {
-        if !self.run.may_survive() {
+        if !self.run.may_survive() && self.daemon.journal.has_notes() {
             self.daemon.journal.note_end(self.run.id(), ended);
             return;
         }
         let is_awaited = self.run.survives() && !self.run.is_read();
         let stays = if is_awaited { ENDED_FOR } else { ANSWERED_FOR };
-        self.daemon.journal.ended(self.run.id(), ended, stays).await;
+        self.daemon.journal.ended(self.run.id(), ended, self.run.response().as_ref(), stays).await;
     }
 
     /// Cancels the turn at the service. The service has no number for an ending of the daemon's own, and a client may have read further
@@ -251,6 +251,7 @@ impl Performance<'_> {
         response: Option<&ResponseId>,
     ) -> Option<Notice> {
         if let Some(response) = response {
+            self.run.answered_by(Some(response));
             self.daemon.responses.answered_with(partition, response);
         }
         if questions.is_empty() {

@@ -36,7 +36,7 @@ pub(super) async fn list(daemons: &[Predecessor], wanted: &Wanted) -> Vec<RunInf
 /// The run of this id, if one of them has it and `own` covers it.
 pub(super) async fn find(call: &Call, id: &RunId, own: Option<&Partition>) -> Option<(Predecessor, RunInfo)> {
     for daemon in daemons(call) {
-        if let Ok(Some(run)) = daemon.ask::<Show>(&RunParams { run_id: id.clone() }).await {
+        if let Ok(Some(run)) = daemon.ask::<Show>(&RunParams { run_id: id.clone(), isolation: None }).await {
             return own.is_none_or(|own| is_in(&run, own)).then_some((daemon, run));
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn is_in(run: &RunInfo, partition: &Partition) -> bool {
 
 /// Cancels it there. `None`: its daemon has ended.
 pub(super) async fn cancel(daemon: &Predecessor, id: &RunId) -> Result<Option<RunInfo>, CallError> {
-    daemon.ask::<Cancel>(&RunParams { run_id: id.clone() }).await
+    daemon.ask::<Cancel>(&RunParams { run_id: id.clone(), isolation: None }).await
 }
 
 /// Follows it there and passes its events on; `params.after` moves with them. `None`: its daemon has ended.

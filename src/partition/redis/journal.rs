@@ -5,9 +5,11 @@ use super::line::Ask;
 use super::scripts::{FORGET_RUNS, NOTE_RUN, PUT_RUN, RUNS};
 use super::{RedisStore, journal_base, owner, parsed, seconds, time};
 use crate::partition::journal::{Ended, Entry, Facts, Reach};
+use crate::partition::responses::{KEPT_FOR, MAX_OF_OWNER};
 use crate::partition::store::{SharedFault, StoreError};
-use crate::partition::{AgentKey, Partition, hex};
-use cupola_protocol::id::RunId;
+use crate::partition::{AgentKey, Owner, Partition, hex};
+use cupola_protocol::id::{ResponseId, RunId};
+use redis::{Pipeline, Value};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -47,14 +49,39 @@ impl RedisStore {
         self.write(&PUT_RUN, &self.journal(), &arguments).await.map(drop)
     }
 
-    pub(super) async fn note_end(&self, run: &RunId, ended: Ended) -> Result<(), StoreError> {
+    pub(super) async fn note_end(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        response: Option<&ResponseId>,
+    ) -> Result<(), StoreError> {
         let ended = serde_json::to_string(&ended).map_err(|_| self.broken())?;
-        self.note_run(run, "ended", &ended, &seconds(SystemTime::now())).await
+        self.note_run(run, ("ended", &ended), &seconds(SystemTime::now()), response).await
     }
 
-    pub(super) async fn note_run(&self, run: &RunId, field: &str, value: &str, at: &str) -> Result<(), StoreError> {
-        let arguments = [self.leases.process(), run.as_str(), field, value, at];
+    pub(super) async fn note_run(
+        &self,
+        run: &RunId,
+        (field, value): (&str, &str),
+        at: &str,
+        response: Option<&ResponseId>,
+    ) -> Result<(), StoreError> {
+        let (response, life) = (response.map(ResponseId::as_str).unwrap_or_default(), KEPT_FOR.as_millis().to_string());
+        let most = MAX_OF_OWNER.to_string();
+        let arguments = [self.leases.process(), run.as_str(), field, value, at, response, &life, &most];
         self.write(&NOTE_RUN, &self.journal(), &arguments).await.map(drop)
+    }
+
+    pub(super) async fn read_response_owner(
+        &self,
+        agent: &AgentKey,
+        response: &ResponseId,
+    ) -> Result<Option<Owner>, StoreError> {
+        let (key, agent) = (self.journal(), agent.as_str());
+        let mut command = Pipeline::new();
+        command.cmd("GET").arg(format!("{key}:a:{}:{agent}:{response}", agent.len()));
+        let found: Option<String> = self.line.read_as(self.line.send(&command).await?.pop().unwrap_or(Value::Nil))?;
+        Ok(found.as_deref().and_then(owner))
     }
 
     pub(super) async fn take_runs_out(&self, runs: &[RunId]) -> Result<(), StoreError> {

@@ -44,7 +44,7 @@ CREATE TABLE chat (
 ";
 
 /// What leads from each format to the next, from an empty file on. Added to, never edited: files of every format exist.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     TABLES,
     // A2A's contexts, beside the conversations of the responses protocol.
     "ALTER TABLE partition ADD COLUMN context TEXT;",
@@ -73,11 +73,22 @@ const STEPS: [&str; 5] = [
         asked_at INTEGER NOT NULL,       -- Unix seconds, UTC
         PRIMARY KEY (agent, owner, version, id)
     ) WITHOUT ROWID;",
+    // Whose the latest responses are.
+    "CREATE TABLE response (
+        number INTEGER PRIMARY KEY,      -- their order
+        agent TEXT NOT NULL,
+        id TEXT NOT NULL,
+        owner BLOB NOT NULL,
+        ended_at INTEGER NOT NULL,       -- Unix seconds, UTC
+        UNIQUE (agent, id)
+    );
+    CREATE INDEX response_of_owner ON response (owner, number);
+    CREATE INDEX response_ended_at ON response (ended_at);",
 ];
 
 /// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours, and of
 /// the format that the file states.
-const READS: [(i64, &str); 7] = [
+const READS: [(i64, &str); 8] = [
     (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
     (1, "SELECT agent, id, owner, ownership_key FROM session"),
     (1, "SELECT agent, id, owner FROM conversation"),
@@ -85,6 +96,7 @@ const READS: [(i64, &str); 7] = [
     (3, "SELECT id, daemon, agent, owner, version, facts, reach, ended, updated_at FROM run"),
     (4, "SELECT agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat"),
     (5, "SELECT agent, owner, version, id, number, state, asked, asked_at FROM question"),
+    (6, "SELECT number, agent, id, owner, ended_at FROM response"),
 ];
 
 /// Gives the current ids of each partition back their owners. Both are written in one transaction; only a disk that lost what it had

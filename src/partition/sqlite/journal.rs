@@ -1,11 +1,11 @@
 //! The journal's table: one row a run. A row that goes, or that loses its way to the service, is erased from the files' bytes: it
 //! had the isolation's values.
 
-use super::{SqliteStore, now, parsed, partition_key};
+use super::{SqliteStore, now, parsed, partition_key, responses};
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::store::StoreError;
 use crate::partition::{AgentKey, Owner, Partition};
-use cupola_protocol::id::RunId;
+use cupola_protocol::id::{ResponseId, RunId};
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
@@ -40,9 +40,17 @@ impl SqliteStore {
         })
     }
 
-    pub(super) fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (id, ended) = (run.to_string(), text(&ended));
+    pub(super) fn end_run(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        response: Option<&ResponseId>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (id, ended, response) = (run.to_string(), text(&ended), response.map(ToString::to_string));
         self.write(move |connection| {
+            if let Some(response) = &response {
+                responses::remember(connection, &id, response)?;
+            }
             let update = "UPDATE run SET ended = ?2, updated_at = ?3 WHERE id = ?1 AND ended IS NULL";
             connection.prepare_cached(update)?.execute(params![id, ended, now()])?;
             Ok(())
@@ -150,9 +158,9 @@ mod tests {
         store.put_run("daemon-a", &a_run("run-1", true)).await.unwrap();
         store.put_run("daemon-a", &a_run("run-2", false)).await.unwrap();
         let completed = Ended { status: RunStatus::Completed, number: Some(7) };
-        store.end_run(&"run-2".parse().unwrap(), completed).await.unwrap();
+        store.end_run(&"run-2".parse().unwrap(), completed, None).await.unwrap();
         let second = Ended { status: RunStatus::Truncated, number: Some(9) };
-        store.end_run(&"run-2".parse().unwrap(), second).await.unwrap();
+        store.end_run(&"run-2".parse().unwrap(), second, None).await.unwrap();
         store.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut found = SqliteStore::new(directory.path().join("state.db")).unwrap().runs().await.unwrap();
         found.sort_by_key(|(_, entry)| entry.run.to_string());

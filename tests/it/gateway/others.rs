@@ -379,6 +379,52 @@ async fn a_chat_label_separates_a_callers_own_state_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_run_of_a_chat_is_seen_by_calls_that_name_the_chat() {
+    let Two { world, .. } = Two::new().await;
+    let (label, other) = (json!({"chat": "work & play"}), json!({"chat": "other"}));
+    let say = json!({"input": "hello", "isolation": label, "detach": true});
+    let run = world.call("ada", "invoke", say.clone()).await["result"]["runId"].clone();
+    let of = |isolation: &Value| json!({"runId": run, "isolation": isolation});
+    let listed = async |subject, isolation: Option<&Value>| {
+        let params = isolation.map_or_else(|| json!({}), |isolation| json!({"isolation": isolation}));
+        let answer = world.call(subject, "runs/list", params).await;
+        answer["result"]["runs"].as_array().unwrap_or_else(|| panic!("{answer}")).iter().any(|one| one["runId"] == run)
+    };
+    assert!(listed("ada", Some(&label)).await);
+    for (subject, isolation) in [("ada", None), ("ada", Some(&other)), ("eve", Some(&label)), ("eve", None)] {
+        assert!(!listed(subject, isolation).await, "{subject} {isolation:?}");
+    }
+    for method in ["runs/show", "runs/attach", "runs/cancel"] {
+        let own = world.call("ada", method, of(&label)).await;
+        assert!(own["error"].is_null(), "{method}: {own}");
+        for (subject, isolation) in [("ada", &json!({})), ("ada", &other), ("eve", &label), ("eve", &json!({}))] {
+            let hidden = world.call(subject, method, of(isolation)).await;
+            assert_eq!(hidden["error"]["data"]["kind"], "notFound", "{method}, {subject} {isolation}: {hidden}");
+        }
+        let widened = world.call("ada", method, of(&json!({"chat": "work & play", "userKey": "eve"}))).await;
+        assert_eq!(widened["error"]["data"]["kind"], "outOfBounds", "{method}: {widened}");
+    }
+    // The events of a run, by its address.
+    let path = format!("/agents/notes/runs/{}/events", run.as_str().unwrap());
+    for (subject, chat, is_seen) in [
+        ("ada", Some("work%20%26%20play"), true),
+        ("ada", Some("other"), false),
+        ("ada", None, false),
+        ("eve", Some("work%20%26%20play"), false),
+    ] {
+        let bearer = format!("Bearer {}", world.issuer.token(subject));
+        let headers: Vec<_> =
+            [("authorization", &*bearer)].into_iter().chain(chat.map(|chat| ("cupola-chat", chat))).collect();
+        let answer = world.send(Method::GET, &path, &headers, String::new()).await;
+        assert_eq!(answer.body.contains(r#""status":"completed""#), is_seen, "{subject} {chat:?}: {answer:?}");
+    }
+    let bearer = format!("Bearer {}", world.issuer.token("ada"));
+    let headers = [("authorization", &*bearer), ("cupola-chat", "work%FF")];
+    assert_eq!(world.send(Method::GET, &path, &headers, String::new()).await.status, 400);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_caller_reaches_the_agents_and_methods_of_its_claims() {
     let agents = "[agents.required]\ntarget = { kind = \"emulator\", url = \"EMULATOR\", agent = \"notes-required\" }\n\
         isolateBy = \"bothKeys\"\n[agents.identity]\ntarget = { kind = \"emulator\", url = \"EMULATOR\", agent = \"notes-identity\" }\n\

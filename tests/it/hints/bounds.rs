@@ -37,6 +37,14 @@ async fn what_a_bound_connection_may_not_do_has_another_way() {
     let given = given.given_by(&free.call("runs/list", json!({"anyAgent": true})).await);
     let given = given.works(&free.call("runs/list", json!({"anyAgent": true, "target": target})).await);
     given.works(&free.call("runs/list", json!({})).await).done();
+    let run = client.call("invoke", invoke.clone()).await["result"]["runId"].clone();
+    let given = advice("leave isolation out: the run's id is enough");
+    let of = json!({"runId": run, "isolation": bind["isolation"]});
+    for method in ["runs/attach", "runs/cancel"] {
+        assert_eq!(free.call(method, of.clone()).await["error"]["data"]["kind"], "invalidParams", "{method}");
+    }
+    let given = given.given_by(&free.call("runs/show", of.clone()).await).works(&client.call("runs/show", of).await);
+    given.works(&free.call("runs/show", json!({"runId": run})).await).done();
     // A session of the same keys that this daemon has not seen.
     let elsewhere = TestDaemon::start();
     let mut stranger = elsewhere.connect();

@@ -60,7 +60,12 @@ fn scripts() -> Vec<(String, Vec<&'static [&'static str]>)> {
             vec![LOCK, TOKEN, &["o1:", "o2:"], WHO, &["", "1"], &["qa", "qb", "qc"]],
         ),
         (script!("put_run.lua"), vec![process, run, &["d1", "d2"], NOW, &["facts"], &["", "f"]]),
-        (script!("note_run.lua"), vec![process, run, &["ended"], &["1"], &["", "300"]]),
+        (script!("put_run.lua"), vec![process, run, &["d1", "d2"], NOW, &["agent"], &["g1", "g2"], &["owner"], OWNER]),
+        (script!("note_run.lua"), vec![process, run, &["answered"], &["1"], NONE, NONE, LONG, &["1"]]),
+        (
+            script!("note_run.lua"),
+            vec![process, run, &["ended"], &["1"], &["300", "400"], &["", "a1", "a2", "a3"], LONG, &["1", "2"]],
+        ),
         (script!("forget_runs.lua"), vec![process, run]),
         (script!("runs.lua"), vec![]),
         (script!("list.lua"), vec![]),

@@ -225,6 +225,7 @@ impl OneRun {
         quiet: bool,
     ) -> Result<u8, Failure> {
         let params = AttachParams {
+            isolation: None,
             run_id: parse("RUN_ID", self.id())?,
             after,
             text_only: output != invoke::Output::Jsonl,
@@ -242,7 +243,7 @@ impl OneRun {
 
     /// A call about this run.
     pub(super) fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())? })?;
+        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())?, isolation: None })?;
         self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))
     }
 }

@@ -67,6 +67,6 @@ impl Continued {
         }
         self.tries += 1;
         let (text_only, partial_result_token) = (self.text_only, self.token.clone());
-        Some(AttachParams { run_id, after: Some(self.number), text_only, partial_result_token })
+        Some(AttachParams { run_id, isolation: None, after: Some(self.number), text_only, partial_result_token })
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
 /// As [`cancels`], for a run that another daemon began: the call on this connection only follows it, so cancelling the call would leave
 /// the run alone. A Ctrl-C that was pressed before the connection was open counts, too.
 pub(super) fn cancels_run(stream: &Stream, run_id: &RunId) {
-    let request = Request::call(BESIDE, CancelRun::NAME, RunParams { run_id: run_id.clone() });
+    let request = Request::call(BESIDE, CancelRun::NAME, RunParams { run_id: run_id.clone(), isolation: None });
     on_interrupt(stream, serde_json::to_vec(&request));
     if happened()
         && let Some((stream, message)) = CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut()

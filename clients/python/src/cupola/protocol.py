@@ -2130,6 +2130,10 @@ class _RunAttachParams(TypedDict):
 class RunAttachParams(_RunAttachParams, total=False):
     """Which run, and where to start."""
 
+    isolation: Isolation
+    """Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat
+    that the run belongs to.
+    """
     after: int
     """The last event number this client has seen; everything when left out."""
     textOnly: bool
@@ -2234,11 +2238,18 @@ class RunListResponse(TypedDict):
     """Newest first."""
 
 
-class RunParams(TypedDict):
-    """Which run."""
-
+class _RunParams(TypedDict):
     runId: RunId
     """From an event, from `runs/list`, or from a response."""
+
+
+class RunParams(_RunParams, total=False):
+    """Which run."""
+
+    isolation: Isolation
+    """Whose run it is, on a bound connection: its own isolation, or on a gateway the label of the chat
+    that the run belongs to.
+    """
 
 
 class _SentRequest(TypedDict):

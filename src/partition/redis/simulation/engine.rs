@@ -159,11 +159,12 @@ impl Keys {
             }
             ["ZREM", key, member] => number(usize::from(self.sorted(key).remove(member).is_some())),
             ["ZCARD", key] => number(self.sorted(key).len()),
-            ["ZREVRANGE", key, "0", "-1"] => {
+            ["ZREVRANGE", key, from, "-1"] => {
                 let mut members: Vec<_> =
                     self.sorted(key).iter().map(|(member, score)| (*score, member.clone())).collect();
                 members.sort();
-                Answer::List(members.into_iter().rev().map(|(_, member)| Answer::Text(member)).collect())
+                let latest = members.into_iter().rev().skip(from.parse().unwrap());
+                Answer::List(latest.map(|(_, member)| Answer::Text(member)).collect())
             }
             _ => panic!("the simulated store does not know {words:?}"),
         }

@@ -355,7 +355,9 @@ fn store(setting: &Setting, report: &mut Report, issuer: &Issuer) -> Result<(), 
     let before = store.scripts()?;
     runtime.block_on(all(&requests, COUNTED, Duration::ZERO))?;
     let each = f64::from(store.scripts()?.saturating_sub(before)) / float(COUNTED);
-    let of = format!("{COUNTED} warm calls: one before the agent is asked, and the journal");
+    let of = format!(
+        "{COUNTED} warm calls: one before the agent is asked, two for the journal, and two that give leases back, for which nobody waits"
+    );
     report.add(15, "gateway: store operations of a call", (each, "operations"), Target::None, of);
     Ok(())
 }

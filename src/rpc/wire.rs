@@ -256,4 +256,19 @@ mod tests {
         let small = "[1e-999,1.7976931348623157e308]";
         assert_eq!(readable(small, 0), small);
     }
+
+    #[test]
+    fn an_event_that_was_made_readable_is_what_it_would_be_in_its_notification() {
+        let deep = format!("{}1{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        for event in
+            [r#"{"delta":"usual"}"#, "{\"delta\":\"a\u{2028}\",\"number\":1e999}", &format!(r#"{{"output":{deep}}}"#)]
+        {
+            let around = |event: &str| format!(r#"{{"method":"$/progress","params":{{"token":1,"value":{event}}}}}"#);
+            let raw: &RawValue = serde_json::from_str(event).unwrap();
+            let sent = readable_event(raw);
+            assert_eq!(around(sent.as_deref().unwrap_or(raw).get()), made_readable(around(event)));
+        }
+        let usual: &RawValue = serde_json::from_str("[1]").unwrap();
+        assert!(readable_event(usual).is_none(), "it is copied");
+    }
 }

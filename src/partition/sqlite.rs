@@ -396,7 +396,7 @@ impl Store for SqliteStore {
         response: &ResponseId,
     ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
         let (agent, response) = (agent.as_str().to_owned(), response.to_string());
-        self.read(move |connection| responses::owner(connection, &agent, &response))
+        self.look_up(move |connection| responses::owner(connection, &agent, &response))
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {

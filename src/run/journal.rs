@@ -210,11 +210,16 @@ impl Journal {
         for daemon in with_notes {
             let Some(notes) = &self.notes else { break };
             // Read when it is known that nothing more is added.
-            if others.is_gone(&*self.locks, &daemon).await {
-                runs.extend(notes.read(&daemon).into_iter().map(|entry| (daemon.clone(), entry)));
-                taken.push(daemon);
-            } else {
+            if !others.is_gone(&*self.locks, &daemon).await {
                 inherited.is_more = true;
+                continue;
+            }
+            match notes.read(&daemon) {
+                Ok(of_one) => {
+                    runs.extend(of_one.into_iter().map(|entry| (daemon.clone(), entry)));
+                    taken.push(daemon);
+                }
+                Err(error) => tracing::warn!(%error, %daemon, "the notes of an earlier daemon cannot be read"),
             }
         }
         runs.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.updated_at));

@@ -52,6 +52,8 @@ enum Line {
     Run(Box<Note>),
     /// It has ended so, at this time (seconds since 1970, UTC).
     End(RunId, Ended, u64),
+    /// These are taken out.
+    Forgotten(Vec<RunId>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,8 +97,8 @@ impl Notes {
     /// Forgets these runs. Gives those that it has no note of.
     pub(super) fn forget(&self, daemon: &str, runs: &[RunId]) -> Vec<RunId> {
         let mut own = self.own();
-        let others = runs.iter().filter(|run| own.known.remove(*run).is_none()).cloned().collect();
-        if let Err(error) = own.shorten(&self.directory, daemon) {
+        let (noted, others) = runs.iter().cloned().partition(|run| own.known.remove(run).is_some());
+        if let Err(error) = own.forget(&self.directory, daemon, noted) {
             tracing::warn!(%error, "the notes of runs could not be shortened");
         }
         others
@@ -123,12 +125,9 @@ impl Notes {
         names.filter(|name| name != own && !name.ends_with(DRAFT)).collect()
     }
 
-    /// What the daemon of this name noted.
-    pub(super) fn read(&self, daemon: &str) -> Vec<Entry> {
-        read(&self.directory.join(daemon)).unwrap_or_else(|error| {
-            tracing::warn!(%error, daemon, "the notes of an earlier daemon cannot be read");
-            Vec::new()
-        })
+    /// What the daemon of this name noted and has not forgotten.
+    pub(super) fn read(&self, daemon: &str) -> io::Result<Vec<Entry>> {
+        read(&self.directory.join(daemon))
     }
 
     /// Removes the notes of a daemon that is gone, when what it left is written down elsewhere.
@@ -158,6 +157,24 @@ impl Own {
         written
     }
 
+    /// Empties the file when nothing is known any more, and notes otherwise what was forgotten.
+    fn forget(&mut self, directory: &Path, daemon: &str, runs: Vec<RunId>) -> io::Result<()> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        match &self.file {
+            Some(file) if self.known.is_empty() => {
+                file.set_len(0)?;
+                (self.bytes, self.is_torn) = (0, false);
+                Ok(())
+            }
+            _ => {
+                self.append(directory, daemon, &Line::Forgotten(runs))?;
+                self.shorten(directory, daemon)
+            }
+        }
+    }
+
     /// Writes a new file with what is not forgotten, when this one is long and little of it is left.
     fn shorten(&mut self, directory: &Path, daemon: &str) -> io::Result<()> {
         if self.bytes < self.rewritten_at.max(REWRITTEN_AT) {
@@ -173,10 +190,11 @@ impl Own {
             }
         }
         let draft = directory.join(format!("{daemon}{DRAFT}"));
-        let mut file = private_file().write(true).truncate(true).open(&draft)?;
+        // One that could not be finished before.
+        let _ = fs::remove_file(&draft);
+        let mut file = private_file().append(true).open(&draft)?;
         file.write_all(&bytes)?;
         fs::rename(&draft, directory.join(daemon))?;
-        // From here on at its end.
         self.bytes = bytes.len() as u64;
         self.rewritten_at = self.bytes * 2;
         (self.file, self.is_torn) = (Some(file), false);
@@ -211,6 +229,11 @@ fn read(path: &Path) -> io::Result<Vec<Entry>> {
                 if let Some(entry) = runs.get_mut(&run) {
                     entry.ended.get_or_insert(ended);
                     entry.updated_at = time(at);
+                }
+            }
+            Ok(Line::Forgotten(forgotten)) => {
+                for run in forgotten {
+                    runs.remove(&run);
                 }
             }
             Err(_) => {}
@@ -265,7 +288,7 @@ mod tests {
 
     fn found(notes: &Notes) -> Vec<(RunId, Option<Ended>)> {
         let others = notes.of_others("daemon-two");
-        let runs = others.iter().flat_map(|daemon| notes.read(daemon));
+        let runs = others.iter().flat_map(|daemon| notes.read(daemon).unwrap());
         runs.map(|run| (run.run, run.ended)).collect()
     }
 
@@ -281,7 +304,7 @@ mod tests {
         notes.end(DAEMON, &ended.run, Ended { status: RunStatus::Failed, number: None }).unwrap();
         notes.end(DAEMON, &crate::run::run_id(), COMPLETED).unwrap();
         assert_eq!(next.of_others("daemon-two"), [DAEMON]);
-        let runs = next.read(DAEMON);
+        let runs = next.read(DAEMON).unwrap();
         let read = |of: &Entry| runs.iter().find(|run| run.run == of.run).unwrap();
         assert_eq!((read(&ended).ended, read(&cut).ended), (Some(COMPLETED), None));
         assert_eq!(read(&cut).partition, cut.partition);
@@ -325,6 +348,24 @@ mod tests {
         let next = entry();
         notes.write(DAEMON, next.clone()).unwrap();
         assert_eq!(found(&notes).len(), 2, "what is noted later is behind it");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = Notes::at(directory.path().to_owned());
+        let (stays, goes) = (entry(), entry());
+        for entry in [&stays, &goes] {
+            notes.write(DAEMON, entry.clone()).unwrap();
+            notes.end(DAEMON, &entry.run, COMPLETED).unwrap();
+        }
+        assert!(notes.forget(DAEMON, std::slice::from_ref(&goes.run)).is_empty());
+        assert_eq!(found(&notes), [(stays.run.clone(), Some(COMPLETED))]);
+        notes.forget(DAEMON, std::slice::from_ref(&stays.run));
+        assert_eq!(fs::metadata(directory.path().join(DAEMON)).unwrap().len(), 0);
+        notes.write(DAEMON, goes.clone()).unwrap();
+        assert_eq!(found(&notes), [(goes.run, None)]);
+        assert!(notes.read("daemon-three").is_err(), "what cannot be read is not empty");
     }
 
     #[test]

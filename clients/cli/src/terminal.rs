@@ -23,6 +23,10 @@ use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock};
 use std::sync::OnceLock;
 use waiting::Below;
 
+/// How many bytes a pipe takes at once if it takes any, on Linux: `PIPE_BUF`.
+#[cfg(target_os = "linux")]
+const AT_ONCE: usize = 4096;
+
 /// What this process may do on its terminals. Nothing until [`attend`] says so, as in tests of one function.
 static SCREEN: OnceLock<Screen> = OnceLock::new();
 
@@ -70,14 +74,33 @@ pub(crate) fn stdout_as_is() -> Below<StdoutLock<'static>> {
     Below::new(io::stdout().lock(), stdout_is_terminal())
 }
 
+/// Does standard output take a message of this many bytes now, without waiting for its reader? Where that cannot be told, it does not.
+pub(crate) fn stdout_takes(bytes: usize) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let stdout = io::stdout();
+        let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
+        // A pipe or a socket that can be written to takes as much as a pipe takes at once.
+        bytes <= AT_ONCE && poll(&mut asked, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = bytes;
+        false
+    }
+}
+
 /// Standard error without any check: for terminal sequences of our own.
 pub(crate) fn stderr_as_is() -> Stderr {
     io::stderr()
 }
 
-/// Does a person see standard output?
+/// Does a person see standard output? It is looked at once: every message that is written asks.
 pub(crate) fn stdout_is_terminal() -> bool {
-    io::stdout().is_terminal()
+    static IS_TERMINAL: OnceLock<bool> = OnceLock::new();
+    *IS_TERMINAL.get_or_init(|| io::stdout().is_terminal())
 }
 
 /// Does a person see standard error?

@@ -101,7 +101,7 @@ pub(crate) async fn ask<M: Method>(
     let params = object(params)?;
     let (pieces, mut told) = mpsc::channel(WAITING_PIECES);
     let is_told = token.is_some();
-    let answer = {
+    let mut answer = {
         let stop = Arc::clone(&stop.0);
         task::spawn_blocking(move || {
             // Nobody listens when the request is gone.
@@ -120,7 +120,9 @@ pub(crate) async fn ask<M: Method>(
                 stop.0.now();
                 continue;
             }
-            text = told.recv() => text,
+            text = told.recv(), if is_told => text,
+            // Without pieces there is one thing to wait for.
+            answer = &mut answer, if !is_told => return answered(answer),
         };
         let Some(text) = text else { break };
         said += text.chars().count();

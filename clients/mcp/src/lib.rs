@@ -53,7 +53,8 @@ fn serve_with(options: McpOptions, more: &[Tool]) -> Result<(), String> {
         if let Some(address) = address {
             return http::serve(server, address).await;
         }
-        match server.serve(rmcp::transport::stdio()).await {
+        // Pipes are read and written by the runtime itself where the system allows it, without a thread for each message.
+        match server.serve(rmcp::transport::stdio_pipes()).await {
             Ok(running) => running.waiting().await.map(|_| ()).map_err(|error| error.to_string()),
             // Nobody has said anything: there was nothing to serve.
             Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => Ok(()),

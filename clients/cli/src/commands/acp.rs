@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Stdin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope as Threads};
@@ -88,25 +88,18 @@ struct Message<'a> {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let (target, isolation) = flags.scope.resolve(None)?;
     let open = flags.open(&target)?;
-    let calls = Calls { daemon: flags.scope.daemon.clone(), hooks };
+    let calls = Calls::new(&flags.scope.daemon, hooks);
     let server = Server {
         adapter: Adapter::new(calls, Scope { target, isolation }, open, flags.unbound, flags.scope.debug),
         prompts: Mutex::default(),
         under_way: AtomicUsize::new(0),
+        input: Mutex::new(Input { reader: BufReader::new(io::stdin()), end: None }),
+        // The thread that is here.
+        ready: AtomicUsize::new(1),
     };
-    thread::scope(|threads| {
-        let mut input = BufReader::new(io::stdin());
-        let mut message = Vec::new();
-        let read = loop {
-            match frame::read(Framing::Ndjson, &mut input, &mut message) {
-                Ok(true) => server.message(&message, threads),
-                Ok(false) => break Ok(exit::OK),
-                Err(error) => break Err(Failure::usage(format!("could not read standard input: {error}"))),
-            }
-        };
-        server.adapter.editor.left();
-        read
-    })
+    thread::scope(|threads| server.serve(threads));
+    let input = server.input.into_inner().unwrap_or_else(PoisonError::into_inner);
+    input.end.unwrap_or(Ok(exit::OK))
 }
 
 impl Flags {
@@ -123,26 +116,87 @@ impl Flags {
     }
 }
 
+/// What the editor sends.
+struct Input {
+    reader: BufReader<Stdin>,
+    /// How it has ended.
+    end: Option<Result<u8, Failure>>,
+}
+
 struct Server {
     adapter: Adapter,
     /// Prompts under way, by the ids of their requests.
     prompts: Mutex<HashMap<String, Arc<Stop>>>,
     under_way: AtomicUsize,
+    /// The thread that holds it reads the next message.
+    input: Mutex<Input>,
+    /// How many threads wait for the input, or are about to.
+    ready: AtomicUsize,
 }
 
+/// What has to wait for the daemon. It answers its request.
+type Work<'a> = Box<dyn FnOnce() + 'a>;
+
 impl Server {
-    /// Takes one message. What may have to wait for the daemon gets a thread of its own.
-    fn message<'scope>(&'scope self, bytes: &[u8], threads: &'scope Threads<'scope, '_>) {
+    /// Takes messages until the editor has nothing more to say. What may have to wait for the daemon is done by the thread that has read
+    /// it, while another thread reads what comes next: so no request waits for a thread to begin.
+    fn serve<'scope>(&'scope self, threads: &'scope Threads<'scope, '_>) {
+        let mut message = Vec::new();
+        loop {
+            let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+            self.ready.fetch_sub(1, Ordering::SeqCst);
+            let work = loop {
+                if input.end.is_some() {
+                    return;
+                }
+                match frame::read(Framing::Ndjson, &mut input.reader, &mut message) {
+                    Ok(true) => {
+                        if let Some(work) = self.message(&message, threads) {
+                            break work;
+                        }
+                    }
+                    ended => {
+                        let unread = |error| Failure::usage(format!("could not read standard input: {error}"));
+                        input.end = Some(ended.map(|_| exit::OK).map_err(unread));
+                        self.adapter.editor.left();
+                        return;
+                    }
+                }
+            };
+            drop(input);
+            work();
+            self.ready.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Has another thread read what comes next. The error says why there is none.
+    fn hand_over<'scope>(&'scope self, threads: &'scope Threads<'scope, '_>) -> io::Result<()> {
+        // This thread holds the input, so one that is ready gets it next.
+        if self.ready.load(Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        self.ready.fetch_add(1, Ordering::SeqCst);
+        let started = thread::Builder::new().spawn_scoped(threads, move || self.serve(threads));
+        if started.is_err() {
+            self.ready.fetch_sub(1, Ordering::SeqCst);
+        }
+        started.map(drop)
+    }
+
+    /// Takes one message, in its order. Returns what is left to do of it, which may have to wait for the daemon.
+    fn message<'scope>(&'scope self, bytes: &[u8], threads: &'scope Threads<'scope, '_>) -> Option<Work<'scope>> {
         let editor = &self.adapter.editor;
         let Ok(message) = serde_json::from_slice::<Message<'_>>(bytes) else {
-            return editor.answer(RawValue::NULL, Err::<(), _>(Error::parse_error()));
+            editor.answer(RawValue::NULL, Err::<(), _>(Error::parse_error()));
+            return None;
         };
         match (message.method.as_deref(), message.id) {
-            (Some(method), Some(id)) => self.request(method, id, message.params, threads),
+            (Some(method), Some(id)) => return self.request(method, id, message.params, threads),
             (Some(method), None) => self.notification(method, message.params),
             (None, Some(id)) => editor.answered(id, message.result),
             (None, None) => editor.answer(RawValue::NULL, Err::<(), _>(Error::invalid_request())),
         }
+        None
     }
 
     fn notification(&self, method: &str, params: Option<&RawValue>) {
@@ -173,97 +227,109 @@ impl Server {
         id: &RawValue,
         params: Option<&RawValue>,
         threads: &'scope Threads<'scope, '_>,
-    ) {
+    ) -> Option<Work<'scope>> {
         let adapter = &self.adapter;
         let names = &AGENT_METHOD_NAMES;
+        let apart = Apart { server: self, id, params, threads };
         match method {
             _ if method == names.initialize => {
                 adapter.editor.answer(id, read(params).map(|request| adapter.initialize(request)));
+                None
             }
             // There is nothing to sign in to here: the daemon has the credential.
-            _ if method == names.authenticate => adapter.editor.answer(id, Ok(AuthenticateResponse::new())),
-            _ if method == names.session_prompt => self.prompt(id, params, threads),
-            _ if method == names.session_new => {
-                self.apart(id, params, threads, |request| adapter.new_session(&request));
+            _ if method == names.authenticate => {
+                adapter.editor.answer(id, Ok(AuthenticateResponse::new()));
+                None
             }
-            _ if method == names.session_load => self.apart(id, params, threads, |request| adapter.load(&request)),
-            _ if method == names.session_resume => self.apart(id, params, threads, |request| adapter.resume(&request)),
-            _ if method == names.session_list => self.apart(id, params, threads, |request| adapter.list(&request)),
-            _ if method == names.session_close => self.apart(id, params, threads, |request| adapter.close(&request)),
-            _ if method == names.session_delete => self.apart(id, params, threads, |request| adapter.delete(&request)),
-            _ if method == names.session_set_config_option => {
-                self.apart(id, params, threads, |request| adapter.set_option(&request));
+            _ if method == names.session_prompt => self.prompt(&apart),
+            _ if method == names.session_new => apart.does(|request| adapter.new_session(&request)),
+            _ if method == names.session_load => apart.does(|request| adapter.load(&request)),
+            _ if method == names.session_resume => apart.does(|request| adapter.resume(&request)),
+            _ if method == names.session_list => apart.does(|request| adapter.list(&request)),
+            _ if method == names.session_close => apart.does(|request| adapter.close(&request)),
+            _ if method == names.session_delete => apart.does(|request| adapter.delete(&request)),
+            _ if method == names.session_set_config_option => apart.does(|request| adapter.set_option(&request)),
+            _ => {
+                adapter.editor.answer(id, Err::<(), _>(Error::method_not_found()));
+                None
             }
-            _ => adapter.editor.answer(id, Err::<(), _>(Error::method_not_found())),
         }
     }
 
-    fn prompt<'scope>(&'scope self, id: &RawValue, params: Option<&RawValue>, threads: &'scope Threads<'scope, '_>) {
-        match read::<PromptRequest>(params).and_then(|request| self.adapter.begin(&request)) {
+    fn prompt<'scope>(&'scope self, apart: &Apart<'_, 'scope, '_>) -> Option<Work<'scope>> {
+        match read::<PromptRequest>(apart.params).and_then(|request| self.adapter.begin(&request)) {
             Ok(prompt) => {
-                self.prompts().insert(id.get().to_owned(), Arc::clone(&prompt.stop));
-                let key = id.get().to_owned();
-                let has_begun = self.thread(id, threads, move || {
+                let key = apart.id.get().to_owned();
+                self.prompts().insert(key.clone(), Arc::clone(&prompt.stop));
+                let work = apart.answers(move || {
                     let ending = self.adapter.prompt(&prompt);
                     self.prompts().remove(&key);
                     ending
                 });
-                if !has_begun {
-                    self.prompts().remove(id.get());
+                if work.is_none() {
+                    self.prompts().remove(apart.id.get());
                 }
+                work
             }
-            Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
-        }
-    }
-
-    /// Answers a request from a thread of its own.
-    fn apart<'scope, Params: DeserializeOwned + Send + 'scope, Answer: Serialize>(
-        &'scope self,
-        id: &RawValue,
-        params: Option<&RawValue>,
-        threads: &'scope Threads<'scope, '_>,
-        answer: impl FnOnce(Params) -> Result<Answer, Error> + Send + 'scope,
-    ) {
-        match read::<Params>(params) {
-            Ok(params) => {
-                self.thread(id, threads, move || answer(params));
+            Err(error) => {
+                self.adapter.editor.answer(apart.id, Err::<(), _>(error));
+                None
             }
-            Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
         }
-    }
-
-    /// Answers a request from a new thread. False if it was refused instead.
-    fn thread<'scope, Answer: Serialize>(
-        &'scope self,
-        id: &RawValue,
-        threads: &'scope Threads<'scope, '_>,
-        answer: impl FnOnce() -> Result<Answer, Error> + Send + 'scope,
-    ) -> bool {
-        if self.under_way.load(Ordering::Relaxed) >= MAX_REQUESTS {
-            let mut error = Error::internal_error();
-            error.message = format!("{MAX_REQUESTS} requests are under way; wait until one of them has ended");
-            self.adapter.editor.answer(id, Err::<(), _>(error));
-            return false;
-        }
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let owned = id.to_owned();
-        let started = thread::Builder::new().spawn_scoped(threads, move || {
-            let result = answer();
-            self.under_way.fetch_sub(1, Ordering::Relaxed);
-            self.adapter.editor.answer(&owned, result);
-        });
-        if let Err(error) = started {
-            self.under_way.fetch_sub(1, Ordering::Relaxed);
-            let mut refused = Error::internal_error();
-            refused.message = format!("could not start a thread for the request: {error}");
-            self.adapter.editor.answer(id, Err::<(), _>(refused));
-            return false;
-        }
-        true
     }
 
     fn prompts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stop>>> {
         self.prompts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that may have to wait for the daemon.
+struct Apart<'a, 'scope, 'env> {
+    server: &'scope Server,
+    id: &'a RawValue,
+    params: Option<&'a RawValue>,
+    threads: &'scope Threads<'scope, 'env>,
+}
+
+impl<'scope> Apart<'_, 'scope, '_> {
+    /// The work that takes the parameters and answers. None if it was refused instead.
+    fn does<Params: DeserializeOwned + 'scope, Answer: Serialize>(
+        &self,
+        answer: impl FnOnce(Params) -> Result<Answer, Error> + 'scope,
+    ) -> Option<Work<'scope>> {
+        match read::<Params>(self.params) {
+            Ok(params) => self.answers(move || answer(params)),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// The work that answers. None if it was refused instead.
+    fn answers<Answer: Serialize>(
+        &self,
+        answer: impl FnOnce() -> Result<Answer, Error> + 'scope,
+    ) -> Option<Work<'scope>> {
+        let server = self.server;
+        let mut error = Error::internal_error();
+        if server.under_way.load(Ordering::Relaxed) >= MAX_REQUESTS {
+            error.message = format!("{MAX_REQUESTS} requests are under way; wait until one of them has ended");
+            return self.refuse(error);
+        }
+        if let Err(why) = server.hand_over(self.threads) {
+            error.message = format!("could not start a thread for the request: {why}");
+            return self.refuse(error);
+        }
+        server.under_way.fetch_add(1, Ordering::Relaxed);
+        let id = self.id.to_owned();
+        Some(Box::new(move || {
+            let result = answer();
+            server.under_way.fetch_sub(1, Ordering::Relaxed);
+            server.adapter.editor.answer(&id, result);
+        }))
+    }
+
+    fn refuse(&self, error: Error) -> Option<Work<'scope>> {
+        self.server.adapter.editor.answer(self.id, Err::<(), _>(error));
+        None
     }
 }
 

@@ -1,10 +1,11 @@
-//! Calls for one agent and one isolation. Each goes over a connection of its own, which is bound to the two before anything is called
-//! on it: a daemon that was replaced in between makes no difference, and no call can reach anything else.
+//! Calls for one agent and one isolation. Each goes over a connection that was bound to the two before anything was called on it: a
+//! daemon that was replaced in between makes no difference, and no call can reach anything else.
 
 use super::Hooks;
 use crate::failure::Failure;
-use crate::line::call::{Event, encode, typed};
-use crate::line::connect::{DaemonFlags, Embedded};
+use crate::line::bound::BoundCalls;
+use crate::line::call::typed;
+use crate::line::connect::DaemonFlags;
 use crate::line::stop::Stop;
 use crate::show::debug;
 use crate::{repeated, terminal};
@@ -27,8 +28,7 @@ const TOKEN: u64 = 1;
 /// Makes calls for one agent under one isolation.
 #[derive(Debug, Clone)]
 pub struct BoundLine {
-    daemon: DaemonFlags,
-    embedded: Embedded,
+    calls: BoundCalls,
     bind: Bind,
     shows_requests: bool,
 }
@@ -43,7 +43,7 @@ impl BoundLine {
         shows_requests: bool,
     ) -> Self {
         let bind = Bind { target, isolation, methods: Some(Vec::new()), files: None };
-        Self { daemon: daemon.clone(), embedded: hooks.embedded, bind, shows_requests }
+        Self { calls: BoundCalls::new(daemon, hooks.embedded), bind, shows_requests }
     }
 
     /// May call these methods and no other; none until this is called. The daemon refuses the others.
@@ -103,9 +103,7 @@ impl BoundLine {
         if stop.is_wanted() {
             return Err(CallFailure::new(ErrorKind::Cancelled, "the call was cancelled".to_owned(), None));
         }
-        let answer = self.send::<M>(params, stop, on_event);
-        stop.has_ended();
-        answer.map_err(CallFailure::from)
+        self.send::<M>(params, stop, on_event).map_err(CallFailure::from)
     }
 
     fn send<M: Method>(
@@ -114,16 +112,12 @@ impl BoundLine {
         stop: &Arc<Stop>,
         mut on_event: impl FnMut(&RawValue) -> ControlFlow<()>,
     ) -> Result<Option<M::Response>, Failure> {
-        let sent = Arc::clone(stop);
-        let call = encode::<M>(params)?;
-        let mut connection =
-            self.daemon.ask_bound(self.embedded, self.bind.clone(), call, move |stream| sent.sent(stream))?;
-        let answer = connection.receive_until(|Event { value, .. }| {
-            let is_shown = debug::show(value, terminal::stderr);
-            Ok(if is_shown { ControlFlow::Continue(()) } else { on_event(value) })
-        });
-        // What was lost on its way may have reached the agent.
-        let answer = answer.map_err(|failure| if M::IS_TURN { failure.of_sent_turn() } else { failure })?;
+        let answer = self.calls.call::<M>(&self.bind, params, None, stop, |event, ahead| {
+            // What takes the event may wait for the program at the other end.
+            ahead.begin();
+            let is_shown = debug::show(event, terminal::stderr);
+            Ok(if is_shown { ControlFlow::Continue(()) } else { on_event(event) })
+        })?;
         answer.map(|answer| typed::<M>(&answer)).transpose()
     }
 }

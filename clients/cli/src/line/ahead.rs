@@ -68,6 +68,11 @@ impl Ahead {
         &self.stream
     }
 
+    /// Is the stream open, and has everything that came been taken?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting.as_ref().is_none_or(|waiting| waiting.locked().is_quiet()) && stream::is_quiet(&self.stream)
+    }
+
     /// How long the next reads may wait; for ever with none. The error is then [`io::ErrorKind::TimedOut`] or
     /// [`io::ErrorKind::WouldBlock`].
     pub(crate) fn limit(&mut self, limit: Option<Duration>) -> io::Result<()> {
@@ -210,6 +215,10 @@ impl State {
             self.file = Backlog::new().ok();
         }
         self.file.as_mut().is_some_and(|file| file.append(bytes).is_ok())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.memory.is_empty() && self.file.is_none() && self.end.is_none()
     }
 
     /// What is oldest; nothing when nothing waits.

@@ -31,6 +31,13 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 pub(crate) const CALL: Id = Id::Number(1);
 /// The id of the greeting ahead of it.
 const GREETING: Id = Id::Number(0);
+/// The id of a call that is made beside it.
+pub(super) const BESIDE: Id = Id::Number(3);
+/// How long a daemon may be silent about a call on a connection that was kept before it is greeted again. Most calls are answered, or
+/// have their first event, sooner.
+const SOON: Duration = Duration::from_secs(1);
+/// A line buffer above this many bytes is given back between two calls.
+const KEPT_LINE_BYTES: usize = 64 * 1024;
 
 /// A connection to the daemon.
 pub(crate) struct Connection {
@@ -38,6 +45,12 @@ pub(crate) struct Connection {
     line: Vec<u8>,
     /// How long the answer may take.
     patience: Patience,
+    /// How long a write may take, as the stream was told.
+    write_limit: Option<Duration>,
+    /// What shows that the daemon works.
+    proof: Proof,
+    /// Is the answer to what was sent beside the call still to come?
+    awaits_beside: bool,
     /// How the call is sent to another daemon if this one stops before it begins the call.
     again: Option<Again>,
     /// How the call continues on another daemon if this one ends in the middle of it.
@@ -53,6 +66,31 @@ pub(crate) type Again = Box<dyn FnOnce() -> Option<Result<Connection, Failure>>>
 
 /// Sends an encoded call to the daemon that runs then, or to one that is started.
 pub(crate) type Ask = Box<dyn Fn(Vec<u8>) -> Result<Connection, Failure>>;
+
+/// What shows that the daemon which gets a call works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// It has spoken.
+    Word,
+    /// Nothing yet: the call is sent on a connection that was kept.
+    Awaited,
+    /// It was greeted after such a call. So it may have read the call, and left the greeting unread.
+    GreetedAgain,
+}
+
+/// A connection between two calls.
+pub(crate) struct Idle {
+    reader: BufReader<Ahead>,
+    line: Vec<u8>,
+    write_limit: Option<Duration>,
+}
+
+impl Idle {
+    /// Is it open, and has nothing come on it since its last call?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.reader.buffer().is_empty() && self.reader.get_ref().is_quiet()
+    }
+}
 
 /// Why a daemon has not begun a call.
 #[derive(Debug)]
@@ -105,15 +143,37 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream));
+        Self::on(Idle { reader, line: Vec::new(), write_limit: None })
+    }
+
+    /// Continues on a connection that was kept, with the next call.
+    pub(crate) fn kept(idle: Idle) -> Self {
+        Self { proof: Proof::Awaited, ..Self::on(idle) }
+    }
+
+    fn on(idle: Idle) -> Self {
+        let Idle { reader, line, write_limit } = idle;
         Self {
-            reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)),
-            line: Vec::new(),
+            reader,
+            line,
             patience: Patience::for_first_word(),
+            write_limit,
+            proof: Proof::Word,
+            awaits_beside: false,
             again: None,
             continued: None,
             has_spoken: false,
             is_lost: false,
         }
+    }
+
+    /// Without its call, which was answered. None if something is still to come of it.
+    pub(crate) fn into_idle(self) -> Option<Idle> {
+        let Self { reader, mut line, write_limit, awaits_beside, .. } = self;
+        line.clear();
+        line.shrink_to(KEPT_LINE_BYTES);
+        (!awaits_beside).then_some(Idle { reader, line, write_limit })
     }
 
     /// The stream itself.
@@ -207,11 +267,29 @@ impl Connection {
 
     /// Sends an encoded call. If this fails the daemon has not begun it: a call is whole only with its newline, its last byte.
     pub(crate) fn offer(&mut self, call: &[u8], patience: &Patience) -> Result<(), Unbegun> {
+        self.reader.get_mut().limit(Some(patience.first_word())).map_err(|error| self.unbegun(&error, patience))?;
+        self.offer_next(call, patience)
+    }
+
+    /// As [`Self::offer`], on a connection whose daemon has spoken before.
+    pub(crate) fn offer_next(&mut self, call: &[u8], patience: &Patience) -> Result<(), Unbegun> {
         self.patience = *patience;
-        let limit = Some(patience.first_word());
-        self.stream().set_write_timeout(limit).map_err(|error| self.unbegun(&error, patience))?;
-        self.reader.get_mut().limit(limit).map_err(|error| self.unbegun(&error, patience))?;
-        self.send(call).map_err(|error| self.unbegun(&error, patience))
+        self.limit_writes(patience.first_word())
+            .and_then(|()| self.send(call))
+            .map_err(|error| self.unbegun(&error, patience))
+    }
+
+    fn limit_writes(&mut self, limit: Duration) -> io::Result<()> {
+        if self.write_limit != Some(limit) {
+            self.stream().set_write_timeout(Some(limit))?;
+            self.write_limit = Some(limit);
+        }
+        Ok(())
+    }
+
+    /// A second answer is to come, to what was sent with the call.
+    pub(crate) fn awaits_beside(&mut self, awaits: bool) {
+        self.awaits_beside = awaits;
     }
 
     /// Waits until the daemon has said anything, or has gone.
@@ -251,14 +329,34 @@ impl Connection {
         &mut self,
         mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<Option<Box<RawValue>>, Failure> {
+        self.receive_raw(|event, ahead| {
+            // Printing it may have to wait for a reader.
+            ahead.begin();
+            on_event(event)
+        })
+    }
+
+    /// As [`Self::receive_until`], but only reads ahead when `on_event` begins that.
+    pub(crate) fn receive_each(
+        &mut self,
+        mut on_event: impl FnMut(&RawValue, &mut Ahead) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
+        self.receive_raw(|Event { value, .. }, ahead| on_event(value, ahead))
+    }
+
+    fn receive_raw(
+        &mut self,
+        mut on_event: impl FnMut(Event<'_>, &mut Ahead) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
         let wait = waiting::begin();
         loop {
-            if let Err(error) = self.read_line(None) {
+            if let Err(error) = self.proven().and_then(|()| self.read_line(None)) {
                 // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
                 // unread bytes may be the cancellation, with the call read long before.
                 let is_unread = cfg!(target_os = "linux")
                     && error.kind() == io::ErrorKind::ConnectionReset
                     && !self.has_spoken
+                    && self.proof != Proof::GreetedAgain
                     && !interrupt::happened();
                 if !is_unread || !self.go_to_next()? {
                     if !stream::is_over(&error) && self.continue_on_next()? {
@@ -273,8 +371,6 @@ impl Connection {
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
                 (Some(PROGRESS), _) => {
-                    // Printing it may have to wait for a reader.
-                    self.reader.get_mut().begin();
                     self.has_spoken = true;
                     wait.has_come();
                     let params = message.params.map_or("null", RawValue::get);
@@ -282,7 +378,7 @@ impl Connection {
                     if let Some((continued, _)) = &mut self.continued {
                         continued.saw(progress.value);
                     }
-                    if on_event(Event { value: progress.value, more })?.is_break() {
+                    if on_event(Event { value: progress.value, more }, self.reader.get_mut())?.is_break() {
                         return Ok(None);
                     }
                 }
@@ -295,15 +391,54 @@ impl Connection {
                     }
                     let was_begun = self.has_spoken || !error.data.as_ref().is_some_and(is_refusal_to_begin);
                     if was_begun || interrupt::happened() || !self.go_to_next()? {
+                        self.wait_for_beside();
                         return Err(Failure::Call(Box::new(error)));
                     }
                 }
                 // serde reads a `null` result as absent; both mean that there is nothing to say.
-                (None, Some(CALL)) => return Ok(Some(message.result.unwrap_or(RawValue::NULL).to_owned())),
+                (None, Some(CALL)) => {
+                    let answer = message.result.unwrap_or(RawValue::NULL).to_owned();
+                    self.wait_for_beside();
+                    return Ok(Some(answer));
+                }
+                (None, Some(BESIDE)) => self.awaits_beside = false,
                 (None, None) => return Err(garbage(&"neither a notification nor an answer")),
                 // Notifications for other kinds of clients, and answers to something this command did not ask.
                 _ => {}
             }
+        }
+    }
+
+    /// Waits until the daemon has said anything about a call on a connection that was kept. One that says nothing for a while is greeted
+    /// again: it answers that at once, however long the call takes, or it hangs.
+    fn proven(&mut self) -> io::Result<()> {
+        if self.proof != Proof::Awaited {
+            return Ok(());
+        }
+        self.proof = Proof::Word;
+        self.reader.get_mut().limit(Some(SOON))?;
+        match fill(&mut self.reader) {
+            Err(error) if stream::is_over(&error) => {}
+            other => return other.map(drop),
+        }
+        let mut greeting = Vec::new();
+        if append(&mut greeting, &Request::call(GREETING, Initialize::NAME, InitializeParams::default())).is_ok() {
+            self.proof = Proof::GreetedAgain;
+            // Why it could not be sent, the next read says.
+            let _ = self.send(&greeting);
+        }
+        self.reader.get_mut().limit(Some(self.patience.first_word()))?;
+        fill(&mut self.reader).map(drop)
+    }
+
+    /// The call has its answer; this waits for the answer to what was sent beside it, whatever that says.
+    fn wait_for_beside(&mut self) {
+        while self.awaits_beside {
+            let read = self.read_line(Some(self.patience.first_word()));
+            let Some(message) = read.ok().and_then(|()| serde_json::from_slice::<Message<'_>>(&self.line).ok()) else {
+                return;
+            };
+            self.awaits_beside = message.method.is_some() || message.id != Some(BESIDE);
         }
     }
 
@@ -386,8 +521,13 @@ fn is_refusal_to_begin(error: &ErrorData) -> bool {
 
 /// A call as it travels, with its newline.
 pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
+    encode_as::<M>(CALL, params)
+}
+
+/// As [`encode`], with an id.
+pub(super) fn encode_as<M: Method>(id: Id, params: M::Params) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
+    append(&mut bytes, &Request::call(id, M::NAME, params))?;
     // The newline ends the line and is not part of the message.
     let length = bytes.len() - 1;
     if length > MAX_MESSAGE_BYTES {

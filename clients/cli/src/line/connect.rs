@@ -3,6 +3,7 @@
 //! The daemon is greeted first, and the call is sent when it has answered: a daemon that hangs has never seen the call. A daemon that
 //! stops before it has begun the call says so, or leaves it unread; the call is then sent to the daemon that comes after.
 
+use super::bound::Binding;
 use super::call::{Ask, Connection, Unbegun};
 use super::patience::Patience;
 use super::running::Place;
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -180,16 +182,12 @@ impl DaemonFlags {
         Box::new(move |call| daemon.ask(embedded, call, on_sent))
     }
 
-    /// As [`Self::ask`], on a connection that is bound before the call is sent.
-    pub(crate) fn ask_bound(
-        &self,
-        embedded: Embedded,
-        bind: Bind,
-        call: Vec<u8>,
-        on_sent: impl Fn(&Stream) + 'static,
-    ) -> Result<Connection, Failure> {
-        let (patience, on_sent) = (Patience::for_first_word(), Rc::new(on_sent));
-        Offer { daemon: self.clone(), embedded, bind: Some(bind), call: call.into(), patience, on_sent }.make()
+    /// As [`Self::ask`], on a connection that is bound before the call is sent: one that was kept, or a new one.
+    pub(super) fn ask_bound(&self, embedded: Embedded, binding: Binding, call: Vec<u8>) -> Result<Connection, Failure> {
+        let (patience, stop) = (Patience::for_first_word(), Arc::clone(&binding.stop));
+        let on_sent = Rc::new(move |stream: &Stream| stop.sent(stream));
+        let binding = Some(binding);
+        Offer { daemon: self.clone(), embedded, binding, call: call.into(), patience, on_sent }.make()
     }
 
     /// As [`Self::ask`], within limits.
@@ -201,7 +199,7 @@ impl DaemonFlags {
         on_sent: impl Fn(&Stream) + 'static,
     ) -> Result<Connection, Failure> {
         let on_sent = Rc::new(on_sent);
-        Offer { daemon: self.clone(), embedded, bind: None, call: call.into(), patience, on_sent }.make()
+        Offer { daemon: self.clone(), embedded, binding: None, call: call.into(), patience, on_sent }.make()
     }
 }
 
@@ -215,7 +213,7 @@ struct Offer {
     daemon: DaemonFlags,
     embedded: Embedded,
     /// What the connection is bound to first.
-    bind: Option<Bind>,
+    binding: Option<Binding>,
     call: Rc<[u8]>,
     patience: Patience,
     on_sent: OnSent,
@@ -224,20 +222,47 @@ struct Offer {
 impl Offer {
     /// Sends the call to a daemon that answers, or to the one that comes after it.
     fn make(self) -> Result<Connection, Failure> {
-        let mut connection = self.daemon.tried(&self.patience, || {
+        let mut connection = match self.on_kept()? {
+            Some(connection) => connection,
+            None => self.on_new()?,
+        };
+        connection.awaits_beside(self.binding.as_ref().is_some_and(|binding| binding.has_beside));
+        (self.on_sent)(connection.stream());
+        if self.daemon.is_resident() {
+            connection.again_by(Box::new(move || self.may_repeat().then(|| self.make())));
+        }
+        Ok(connection)
+    }
+
+    /// Sends it on a connection that was kept. None if there is none, or if its daemon ends it: the call was not begun then.
+    fn on_kept(&self) -> Result<Option<Connection>, Failure> {
+        let Some(Binding { bind, kept, .. }) = &self.binding else { return Ok(None) };
+        while let Some(mut connection) = kept.take(bind) {
+            match connection.offer_next(&self.call, &self.patience) {
+                Ok(()) => return Ok(Some(connection)),
+                Err(Unbegun::Stopping(_)) => {}
+                Err(Unbegun::Otherwise(failure)) => return Err(failure),
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_new(&self) -> Result<Connection, Failure> {
+        let bind = self.binding.as_ref().map(|binding| &binding.bind);
+        self.daemon.tried(&self.patience, || {
             let stream = self.daemon.connect(self.embedded, &self.patience).map_err(Unbegun::Otherwise)?;
             let mut connection = Connection::new(stream);
             // A daemon inside this process is there, and a gateway has answered.
-            if self.daemon.is_resident() || self.bind.is_some() {
-                self.daemon.greet(&mut connection, self.bind.as_ref(), &self.patience)?;
+            if self.daemon.is_resident() || bind.is_some() {
+                self.daemon.greet(&mut connection, bind, &self.patience)?;
             }
             connection.offer(&self.call, &self.patience)?;
             Ok(connection)
-        })?;
-        (self.on_sent)(connection.stream());
-        if self.daemon.is_resident() {
-            connection.again_by(Box::new(move || self.patience.may_offer().then(|| self.make())));
-        }
-        Ok(connection)
+        })
+    }
+
+    /// May it be sent again? What was cancelled is not, and then the bytes that a daemon left unread may be the cancellation.
+    fn may_repeat(&self) -> bool {
+        self.patience.may_offer() && !self.binding.as_ref().is_some_and(|binding| binding.stop.is_wanted())
     }
 }

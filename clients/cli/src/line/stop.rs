@@ -49,9 +49,12 @@ impl Stop {
         state.end = Some(end);
     }
 
-    /// What was under way has ended. Without this its connection stays open as long as `self`.
-    pub(crate) fn has_ended(&self) {
-        self.state().end = None;
+    /// What was under way has ended, and nothing reaches it any more. True if nobody asked for its end until now. Without this its
+    /// connection stays open as long as `self`.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut state = self.state();
+        state.end = None;
+        !state.is_wanted
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

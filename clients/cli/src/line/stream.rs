@@ -50,6 +50,23 @@ pub(crate) fn is_over(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// Is it open, with nothing to read? Where that cannot be told, it is not.
+pub(crate) fn is_quiet(stream: &Stream) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        use rustix::net::{RecvFlags, recv};
+        // It is looked at, and stays where it is.
+        let looked = recv(stream, &mut [0_u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        looked.err().is_some_and(|error| error == Errno::WOULDBLOCK)
+    }
+    #[cfg(windows)]
+    {
+        let _ = stream;
+        false
+    }
+}
+
 /// Ends a connection that another thread may be reading from.
 pub(crate) fn close(stream: &Stream) {
     #[cfg(unix)]

@@ -5,10 +5,12 @@ use super::editor::Editor;
 use super::items::Item;
 use super::options::{self, Open};
 use super::problem::{self, invalid};
-use super::session::{Session, busy, id_of};
+use super::prompt;
+use super::session::{Session, Unsaved, busy, id_of};
 use super::teller::Teller;
-use super::{prompt, turn};
+use super::turn::Turn;
 use crate::environment::version;
+use crate::line::bound::Beside;
 use crate::line::stop::Stop;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
@@ -228,15 +230,25 @@ impl Adapter {
             let note = Teller::new(self.editor.takes_notices()).note(NOT_CONNECTED);
             self.editor.update(&session.id, note);
         }
-        let take = || turn::take(&self.calls, &self.editor, session, stop, text, self.debug);
-        if is_named {
-            return take();
-        }
+        let take = |beside| {
+            let turn = Turn { calls: &self.calls, editor: &self.editor, session, stop, debug: self.debug };
+            turn.take(text, beside)
+        };
         // When it was used last is saved beside the turn, and before its ending. A turn does not fail because that cannot be saved.
-        thread::scope(|threads| {
-            let _ = threads.spawn(|| self.save(session));
-            take()
-        })
+        let Some(unsaved) = session.unsaved().filter(|_| !is_named) else { return take(None) };
+        if session.chosen() != session.scope {
+            // The turn's connection reaches the agent that the person chose, and the session is one of the other agent.
+            return thread::scope(|threads| {
+                let _ = threads.spawn(|| self.save(session));
+                take(None)
+            });
+        }
+        let beside = Beside::new::<chats::Save>(saving(session, &unsaved)).ok();
+        let ended = take(beside);
+        if ended.is_ok() {
+            session.is_saved(unsaved);
+        }
+        ended
     }
 
     /// Cancels the turn of a session, if it has one.
@@ -263,9 +275,11 @@ impl Adapter {
     }
 
     fn save(&self, session: &Session) -> Result<(), Error> {
-        let Scope { target, isolation } = session.scope.clone();
-        let params = SaveParams { target, isolation, details: session.state().details.clone() };
-        self.calls.call::<chats::Save>(&session.scope, params).map_err(|failure| problem::of(&failure))
+        let Some(unsaved) = session.unsaved() else { return Ok(()) };
+        let saved = self.calls.call::<chats::Save>(&session.scope, saving(session, &unsaved));
+        saved.map_err(|failure| problem::of(&failure))?;
+        session.is_saved(unsaved);
+        Ok(())
     }
 
     /// What is saved of the chats in a scope.
@@ -382,6 +396,12 @@ impl Adapter {
     fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What saves a session.
+fn saving(session: &Session, unsaved: &Unsaved) -> SaveParams {
+    let Scope { target, isolation } = session.scope.clone();
+    SaveParams { target, isolation, details: unsaved.details().clone() }
 }
 
 /// A target that names its agent.

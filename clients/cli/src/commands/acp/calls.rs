@@ -1,11 +1,13 @@
-//! Calls of the daemon for one agent and one isolation. Each goes over a connection of its own, bound to the two before anything is
+//! Calls of the daemon for one agent and one isolation. Each goes over a connection that was bound to the two before anything was
 //! called on it. So a daemon that was replaced in between makes no difference, and no call can reach anything else.
 
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{Event, encode, typed};
+use crate::line::ahead::Ahead;
+use crate::line::bound::{Beside, BoundCalls};
+use crate::line::call::typed;
 use crate::line::connect::DaemonFlags;
-use crate::line::stream::Stream;
+use crate::line::stop::Stop;
 use crate::show::debug;
 use crate::terminal;
 use cupola_protocol::Method;
@@ -13,6 +15,8 @@ use cupola_protocol::daemon::Bind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// What this command calls, and nothing else.
 const METHODS: [&str; 3] = ["invoke", "chats/*", "agents/*"];
@@ -33,33 +37,40 @@ impl Scope {
 }
 
 /// Makes calls.
-pub(super) struct Calls {
-    pub(super) daemon: DaemonFlags,
-    pub(super) hooks: Hooks,
-}
+pub(super) struct Calls(BoundCalls);
 
 impl Calls {
-    /// One call and its answer.
-    pub(super) fn call<M: Method>(&self, scope: &Scope, params: M::Params) -> Result<M::Response, Failure> {
-        typed::<M>(&self.stream::<M>(scope, params, |_| (), |_| Ok(()))?)
+    pub(super) fn new(daemon: &DaemonFlags, hooks: Hooks) -> Self {
+        Self(BoundCalls::new(daemon, hooks.embedded))
     }
 
-    /// One call with its events. `on_sent` gets the connection each time that the call has been sent on it.
+    /// One call and its answer.
+    pub(super) fn call<M: Method>(&self, scope: &Scope, params: M::Params) -> Result<M::Response, Failure> {
+        let answer =
+            self.0.call::<M>(&scope.bind(), params, None, &Arc::default(), |_, _| Ok(ControlFlow::Continue(())))?;
+        typed::<M>(answer.as_deref().unwrap_or(RawValue::NULL))
+    }
+
+    /// One call with its events, until `stop` ends it. `on_event` also gets what reads ahead, and begins that before it waits for the
+    /// editor. `beside` has ended, too, when this returns, however it ended.
     pub(super) fn stream<M: Method>(
         &self,
         scope: &Scope,
         params: M::Params,
-        on_sent: impl Fn(&Stream) + 'static,
-        mut on_event: impl FnMut(&RawValue) -> Result<(), Failure>,
-    ) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(params)?;
-        let mut connection = self.daemon.ask_bound(self.hooks.embedded, scope.bind(), call, on_sent)?;
-        let answer = connection.receive(
-            |Event { value, .. }| {
-                if debug::show(value, terminal::stderr) { Ok(()) } else { on_event(value) }
-            },
-        );
-        // What was lost on its way may have reached the agent.
-        answer.map_err(|failure| if M::IS_TURN { failure.of_sent_turn() } else { failure })
+        beside: Option<Beside>,
+        stop: &Arc<Stop>,
+        mut on_event: impl FnMut(&RawValue, &mut Ahead),
+    ) -> Result<M::Response, Failure> {
+        let answer = self.0.call::<M>(&scope.bind(), params, beside, stop, |event, ahead| {
+            let shown = || {
+                ahead.begin();
+                terminal::stderr()
+            };
+            if !debug::show(event, shown) {
+                on_event(event, ahead);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        typed::<M>(answer.as_deref().unwrap_or(RawValue::NULL))
     }
 }

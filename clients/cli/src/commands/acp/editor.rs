@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::process;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The editor.
 pub(super) struct Editor {
@@ -22,6 +22,8 @@ pub(super) struct Editor {
     is_terminal: bool,
     capabilities: Mutex<ClientCapabilities>,
     asked: Mutex<Asked>,
+    /// Held while a message is written.
+    writing: Mutex<()>,
 }
 
 /// What it has been asked and has not answered.
@@ -55,7 +57,8 @@ struct Message<'a, T> {
 impl Editor {
     /// At the other end of standard input and output.
     pub(super) fn new() -> Self {
-        Self { is_terminal: terminal::stdout_is_terminal(), capabilities: Mutex::default(), asked: Mutex::default() }
+        let is_terminal = terminal::stdout_is_terminal();
+        Self { is_terminal, capabilities: Mutex::default(), asked: Mutex::default(), writing: Mutex::default() }
     }
 
     /// Keeps what it said that it can do.
@@ -84,8 +87,14 @@ impl Editor {
 
     /// Tells what happens in a session.
     pub(super) fn update(&self, session: &SessionId, update: SessionUpdate) {
+        self.update_after(session, update, || ());
+    }
+
+    /// As [`Self::update`]. `wait` runs first if the editor does not take it at once.
+    pub(super) fn update_after(&self, session: &SessionId, update: SessionUpdate, wait: impl FnMut()) {
         let params = SessionNotification::new(session.clone(), update);
-        self.send(&Message { jsonrpc: "2.0", id: None, method: CLIENT_METHOD_NAMES.session_update, params });
+        let method = CLIENT_METHOD_NAMES.session_update;
+        self.send_after(&Message { jsonrpc: "2.0", id: None, method, params }, wait);
     }
 
     /// Asks for the permission to call a tool. None without an answer.
@@ -141,11 +150,29 @@ impl Editor {
         }
     }
 
-    /// Writes one message. Without a reader there is nothing left to do, and the end of this process cancels its runs.
+    /// Writes one message.
     fn send(&self, message: &impl Serialize) {
+        self.send_after(message, || ());
+    }
+
+    /// Writes one message. `wait` runs first if the editor does not take it at once. Without a reader there is nothing left to do, and the
+    /// end of this process cancels its runs.
+    fn send_after(&self, message: &impl Serialize, mut wait: impl FnMut()) {
         let Ok(mut text) = serde_json::to_string(message) else { return };
         if self.is_terminal {
             text = terminal::json(&text).into_owned();
+        }
+        let _writing = match self.writing.try_lock() {
+            Ok(free) => free,
+            Err(TryLockError::Poisoned(free)) => free.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                wait();
+                locked(&self.writing)
+            }
+        };
+        // With its newline. A person may look at a terminal for as long as they like.
+        if self.is_terminal || !terminal::stdout_takes(text.len() + 1) {
+            wait();
         }
         if frame::write(Framing::Ndjson, terminal::stdout_as_is(), text.as_bytes()).is_err() {
             process::exit(exit::READER_GONE.into());

@@ -8,6 +8,7 @@ use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::isolation::{ChatLabel, Isolation};
 use cupola_protocol::target::{ServiceName, Target};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What the labels of sessions begin with: other clients' chats are not sessions.
 const LABEL: &str = "acp/";
@@ -21,18 +22,29 @@ pub(super) struct Session {
     ended: Condvar,
 }
 
+/// What is not saved yet of a session: its details, and the second in which it is used.
+pub(super) struct Unsaved((ChatDetails, u64));
+
+impl Unsaved {
+    pub(super) fn details(&self) -> &ChatDetails {
+        &self.0.0
+    }
+}
+
 /// What changes in a session.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) details: ChatDetails,
     turn: Option<Arc<Stop>>,
+    /// What was saved last, and when.
+    saved: Option<(ChatDetails, u64)>,
 }
 
 impl Session {
     /// A session with this id, in `base`'s isolation.
     pub(super) fn new(id: SessionId, base: &Scope, details: ChatDetails) -> Result<Self, Error> {
         let scope = Scope { target: base.target.clone(), isolation: within(&base.isolation, &id)? };
-        let state = Mutex::new(State { details, turn: None });
+        let state = Mutex::new(State { details, turn: None, saved: None });
         Ok(Self { id, scope, state, ended: Condvar::new() })
     }
 
@@ -43,6 +55,19 @@ impl Session {
     /// The agent that the person chose, and whose state.
     pub(super) fn chosen(&self) -> Scope {
         Scope { target: chosen(&self.scope.target, &self.state().details), isolation: self.scope.isolation.clone() }
+    }
+
+    /// What is to be saved: its details, and that it is used now. None if that is saved already, because the daemon keeps whole seconds.
+    pub(super) fn unsaved(&self) -> Option<Unsaved> {
+        let state = self.state();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let unsaved = (state.details.clone(), now);
+        (state.saved.as_ref() != Some(&unsaved)).then_some(Unsaved(unsaved))
+    }
+
+    /// That was saved.
+    pub(super) fn is_saved(&self, Unsaved(saved): Unsaved) {
+        self.state().saved = Some(saved);
     }
 
     /// Begins a turn; there is one at a time.

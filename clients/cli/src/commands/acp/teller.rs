@@ -13,6 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How large a model's context is: unknown, because the service does not say.
 const CONTEXT_SIZE: u64 = 0;
 
+/// The events of the service that tell more than the texts and the answer do.
+const TOLD: [&str; 5] = [
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.reasoning_summary_text.delta",
+    "response.reasoning_text.delta",
+    "response.reasoning_summary_part.added",
+];
+
 /// What has been told.
 #[derive(Default)]
 pub(super) struct Teller {
@@ -47,10 +56,13 @@ impl Teller {
         match &event.event {
             InvokeEvent::TextDelta { delta } => self.delta(delta),
             InvokeEvent::Snapshot { text } => self.whole(text),
-            InvokeEvent::Output { name, data } => match serde_json::from_str(data.get()) {
-                Ok(data) => self.output(name, &data),
-                Err(_) => Vec::new(),
-            },
+            // Most of them are about what was told already, and some are as long as the answer: they are not read.
+            InvokeEvent::Output { name, data } if TOLD.contains(&name.as_str()) => {
+                match serde_json::from_str(data.get()) {
+                    Ok(data) => self.output(name, &data),
+                    Err(_) => Vec::new(),
+                }
+            }
             InvokeEvent::Notice { notice } => vec![self.note(&notice.message)],
             _ => Vec::new(),
         }

@@ -6,7 +6,7 @@ use super::items::Item;
 use super::session::Session;
 use super::teller::Teller;
 use super::{problem, questions};
-use crate::line::call::typed;
+use crate::line::bound::Beside;
 use crate::line::stop::Stop;
 use agent_client_protocol_schema::v1::{Error, Meta, PromptResponse, StopReason};
 use cupola_protocol::invoke::{Input, Invoke, InvokeParams, InvokeResponse, NumberedEvent, RunStatus};
@@ -17,71 +17,62 @@ use std::sync::Arc;
 /// The progress of the one call on a connection.
 const TOKEN: ProgressToken = ProgressToken::Number(1);
 
-/// Sends a prompt and waits for its ending. What the agent asks on the way is asked in the editor, and the answers are sent.
-pub(super) fn take(
-    calls: &Calls,
-    editor: &Editor,
-    session: &Session,
-    stop: &Arc<Stop>,
-    text: &str,
-    debug: bool,
-) -> Result<PromptResponse, Error> {
-    let mut input = Input::from(text);
-    loop {
-        if stop.is_wanted() {
-            return Ok(PromptResponse::new(StopReason::Cancelled));
-        }
-        let answer = run(calls, editor, session, stop, input, debug)?;
-        let Some(answer) = answer else { return Ok(PromptResponse::new(StopReason::Cancelled)) };
-        match questions::answers(editor, session, stop, &answer.questions) {
-            Some(items) => input = Input::Items(items),
-            None if stop.is_wanted() => return Ok(PromptResponse::new(StopReason::Cancelled)),
-            None => return ending(&answer),
-        }
-    }
+/// A prompt under way.
+pub(super) struct Turn<'a> {
+    pub(super) calls: &'a Calls,
+    pub(super) editor: &'a Editor,
+    pub(super) session: &'a Session,
+    pub(super) stop: &'a Arc<Stop>,
+    pub(super) debug: bool,
 }
 
-/// One run, told as it happens. None if it was cancelled.
-fn run(
-    calls: &Calls,
-    editor: &Editor,
-    session: &Session,
-    stop: &Arc<Stop>,
-    input: Input,
-    debug: bool,
-) -> Result<Option<InvokeResponse>, Error> {
-    let scope = session.chosen();
-    let mut params = InvokeParams::new(scope.target.clone(), scope.isolation.clone(), input);
-    params.debug = debug;
-    params.partial_result_token = Some(TOKEN);
-    let mut teller = Teller::new(editor.takes_notices());
-    let sent = Arc::clone(stop);
-    let answer = calls.stream::<Invoke>(
-        &scope,
-        params,
-        move |stream| sent.sent(stream),
-        |event| {
+impl Turn<'_> {
+    /// Sends a prompt and waits for its ending. What the agent asks on the way is asked in the editor, and the answers are sent. `beside`
+    /// goes with the prompt, and has ended as well when it has.
+    pub(super) fn take(&self, text: &str, mut beside: Option<Beside>) -> Result<PromptResponse, Error> {
+        let mut input = Input::from(text);
+        loop {
+            if self.stop.is_wanted() {
+                return Ok(PromptResponse::new(StopReason::Cancelled));
+            }
+            let answer = self.run(input, beside.take())?;
+            let Some(answer) = answer else { return Ok(PromptResponse::new(StopReason::Cancelled)) };
+            match questions::answers(self.editor, self.session, self.stop, &answer.questions) {
+                Some(items) => input = Input::Items(items),
+                None if self.stop.is_wanted() => return Ok(PromptResponse::new(StopReason::Cancelled)),
+                None => return ending(&answer),
+            }
+        }
+    }
+
+    /// One run, told as it happens. None if it was cancelled.
+    fn run(&self, input: Input, beside: Option<Beside>) -> Result<Option<InvokeResponse>, Error> {
+        let Self { editor, session, stop, .. } = self;
+        let scope = session.chosen();
+        let mut params = InvokeParams::new(scope.target.clone(), scope.isolation.clone(), input);
+        params.debug = self.debug;
+        params.partial_result_token = Some(TOKEN);
+        let mut teller = Teller::new(editor.takes_notices());
+        let answer = self.calls.stream::<Invoke>(&scope, params, beside, stop, |event, ahead| {
             // An event of a newer daemon may have a type that this program does not know.
             if let Ok(event) = serde_json::from_str::<NumberedEvent>(event.get()) {
                 for update in teller.event(&event) {
-                    editor.update(&session.id, update);
+                    editor.update_after(&session.id, update, || ahead.begin());
                 }
             }
-            Ok(())
-        },
-    );
-    let answer = answer.and_then(|answer| typed::<Invoke>(&answer));
-    let updates = match &answer {
-        Ok(answer) => teller.end(answer),
-        Err(_) => teller.settle(false),
-    };
-    for update in updates {
-        editor.update(&session.id, update);
-    }
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(failure) if stop.is_wanted() || problem::is_cancelled(&failure) => Ok(None),
-        Err(failure) => Err(problem::of(&failure)),
+        });
+        let updates = match &answer {
+            Ok(answer) => teller.end(answer),
+            Err(_) => teller.settle(false),
+        };
+        for update in updates {
+            editor.update(&session.id, update);
+        }
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(failure) if stop.is_wanted() || problem::is_cancelled(&failure) => Ok(None),
+            Err(failure) => Err(problem::of(&failure)),
+        }
     }
 }
 

@@ -105,3 +105,93 @@ impl fmt::Debug for Kept {
         formatter.debug_struct("Kept").field("waiting", &locked(&self.0).waiting.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::stream::Stream;
+    use serde_json::json;
+    use std::io::{Read as _, Write as _};
+
+    /// Long enough for a whole test.
+    const LONG: Duration = Duration::from_mins(5);
+
+    fn bind(target: &serde_json::Value, user: &str, methods: &[&str]) -> Bind {
+        serde_json::from_value(json!({"target": target, "isolation": {"userKey": user}, "methods": methods})).unwrap()
+    }
+
+    fn emulator() -> serde_json::Value {
+        json!({"kind": "emulator"})
+    }
+
+    /// Keeps a connection, and gives the daemon's end.
+    fn kept_for(kept: &Kept, time: Duration, bind: &Bind) -> Stream {
+        let (client, daemon) = Stream::pair().unwrap();
+        kept.keep_for(time, bind, Connection::new(client));
+        daemon
+    }
+
+    fn has_ended(mut daemon: Stream) -> bool {
+        daemon.set_nonblocking(true).unwrap();
+        matches!(daemon.read(&mut [0; 1]), Ok(0))
+    }
+
+    #[test]
+    fn a_connection_is_used_for_exactly_its_own_binding_and_once() {
+        let kept = Kept::default();
+        let own = bind(&emulator(), "acme", &["invoke"]);
+        let _daemon = kept_for(&kept, LONG, &own);
+        for other in [
+            bind(&emulator(), "contoso", &["invoke"]),
+            bind(&emulator(), "acme", &["invoke", "sessions/*"]),
+            bind(&json!({"kind": "emulator", "agent": "other"}), "acme", &["invoke"]),
+        ] {
+            assert!(kept.take(&other).is_none(), "{other:?}");
+        }
+        assert!(kept.take(&own).is_some());
+        assert!(kept.take(&own).is_none(), "it serves two calls at once");
+    }
+
+    #[test]
+    fn one_that_has_ended_or_has_said_something_is_not_used() {
+        let (kept, own) = (Kept::default(), bind(&emulator(), "acme", &["invoke"]));
+        drop(kept_for(&kept, LONG, &own));
+        assert!(kept.take(&own).is_none(), "its daemon is gone");
+        let mut daemon = kept_for(&kept, LONG, &own);
+        daemon.write_all(b"{}").unwrap();
+        assert!(kept.take(&own).is_none(), "what it said would be taken for an answer");
+        // Also with a thread that reads ahead: what it has read counts.
+        for (says, is_used) in [("", true), ("{}", false)] {
+            let (client, mut daemon) = Stream::pair().unwrap();
+            let mut connection = Connection::new(client);
+            connection.read_ahead();
+            kept.keep_for(LONG, &own, connection);
+            daemon.write_all(says.as_bytes()).unwrap();
+            assert_eq!(kept.take(&own).is_some(), is_used, "{says}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_closed_when_its_time_is_over_again_and_again() {
+        let (kept, own) = (Kept::default(), bind(&emulator(), "acme", &["invoke"]));
+        for _ in 0..2 {
+            let mut daemon = kept_for(&kept, Duration::from_millis(5), &own);
+            // Returns when it is closed, and not before.
+            assert_eq!(daemon.read(&mut [0; 1]).unwrap(), 0);
+        }
+        let daemon = kept_for(&kept, Duration::ZERO, &own);
+        assert!(kept.take(&own).is_none() && has_ended(daemon), "its time was over");
+    }
+
+    #[test]
+    fn what_a_directory_says_is_read_for_each_call_and_no_more_are_kept_than_the_bound() {
+        let kept = Kept::default();
+        let directory = bind(&json!({"kind": "directory", "path": "/tmp"}), "acme", &["invoke"]);
+        assert!(has_ended(kept_for(&kept, LONG, &directory)));
+        let own = bind(&emulator(), "acme", &["invoke"]);
+        let mut daemons: Vec<_> = (0..=MOST).map(|_| kept_for(&kept, LONG, &own)).collect();
+        assert!(has_ended(daemons.remove(0)), "the oldest is not closed");
+        assert!(!daemons.into_iter().any(has_ended));
+    }
+}

@@ -1,8 +1,9 @@
 //! `cupola acp` with the real binary, as an editor speaks with it: over its standard input and output.
 //!
-//! - [`gateway`]: sessions on a gateway
+//! - [`gateway`]: sessions on a gateway; [`kept`]: what one prompt leaves for the next
 
 mod gateway;
+mod kept;
 
 use crate::hints::advice;
 use crate::support::{Client, Framing, Home, Process, TestEmulator, call};

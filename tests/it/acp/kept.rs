@@ -1,0 +1,108 @@
+//! The connection of a prompt is kept for the next one of its session, and for nothing else.
+
+use super::{Editor, kill_daemon, stop};
+use crate::support::{Home, TestEmulator, call};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
+
+impl Editor {
+    /// What the agent's process has: its threads, and its sockets by what the system calls them.
+    fn threads_and_sockets(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let process = format!("/proc/{}", self.process.id());
+        let threads = fs::read_dir(format!("{process}/task")).unwrap();
+        let open = fs::read_dir(format!("{process}/fd")).unwrap();
+        let sockets = open.filter_map(|open| fs::read_link(open.ok()?.path()).ok());
+        let sockets =
+            sockets.map(|link| link.to_string_lossy().into_owned()).filter(|link| link.starts_with("socket:"));
+        (threads.map(|thread| thread.unwrap().file_name().to_string_lossy().into_owned()).collect(), sockets.collect())
+    }
+
+    async fn ends_turn(&mut self, session: &str, text: &str) {
+        let ended = self.prompt(session, text).await;
+        assert_eq!(ended["result"]["stopReason"], "end_turn", "{ended}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_second_prompt_makes_no_connection_and_no_thread_and_another_session_has_its_own() {
+    let home = Home::new();
+    let mut editor = Editor::start(&home, &["--emulator"]).await;
+    let session = editor.new_session().await;
+    for _ in 0..2 {
+        editor.ends_turn(&session, "remember the milk").await;
+    }
+    let before = editor.threads_and_sockets();
+    for _ in 0..3 {
+        editor.ends_turn(&session, "what do you remember?").await;
+        assert_eq!(editor.threads_and_sockets(), before);
+    }
+    assert_eq!(call(&home.socket(), "daemon/status")["result"]["connections"], 2, "this one and the one that is kept");
+
+    let other = editor.new_session().await;
+    editor.ends_turn(&other, "hello").await;
+    let (_, sockets) = editor.threads_and_sockets();
+    assert_eq!(sockets.difference(&before.1).count(), 1, "{sockets:?} after {before:?}");
+    editor.leave().await;
+    stop(&home);
+}
+
+#[tokio::test]
+async fn a_daemon_that_ends_between_two_prompts_neither_loses_nor_repeats_one() {
+    let mut emulator = TestEmulator::start().await;
+    let home = Home::new();
+    emulator.list_in(&home);
+    let mut editor = Editor::start(&home, &[&format!("--emulator=http://{}", emulator.address())]).await;
+    let session = editor.new_session().await;
+    editor.ends_turn(&session, "hello").await;
+    // Without force: a connection that is kept does not hold it up.
+    let gentle = |home: &Home| assert!(home.command(&["stop"]).stdout(Stdio::null()).status().unwrap().success());
+    let ways: [&dyn Fn(&Home); 3] = [&kill_daemon, &stop, &gentle];
+    for (place, end) in ways.into_iter().enumerate() {
+        let daemon = call(&home.socket(), "daemon/status")["result"]["processId"].clone();
+        end(&home);
+        editor.ends_turn(&session, "hello").await;
+        assert_ne!(call(&home.socket(), "daemon/status")["result"]["processId"], daemon);
+        assert_eq!(emulator.turns().len(), place + 2, "a turn is lost, or was sent twice");
+    }
+    editor.leave().await;
+    stop(&home);
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn an_editor_that_does_nothing_does_not_keep_the_daemon() {
+    let home = Home::new();
+    let mut daemon = home.serve(&["--idle-exit", "1"]);
+    assert!(daemon.report().starts_with("ready"));
+    let mut editor = Editor::start(&home, &["--emulator"]).await;
+    let session = editor.new_session().await;
+    editor.ends_turn(&session, "remember the milk").await;
+    assert!(daemon.ended().success());
+    editor.ends_turn(&session, "what do you remember?").await;
+    assert!(editor.answer_text().contains("the milk"));
+    editor.leave().await;
+    stop(&home);
+}
+
+#[tokio::test]
+async fn a_cancelled_prompts_connection_is_closed() {
+    let home = Home::new();
+    let mut editor = Editor::start(&home, &["--emulator"]).await;
+    let session = editor.new_session().await;
+    editor.ends_turn(&session, "hello").await;
+    let turn = editor.begin(&session, "slow 1000 50").await;
+    editor.updates.clear();
+    editor.until("agent_message_chunk").await;
+    editor.notify("session/cancel", json!({"sessionId": session})).await;
+    assert_eq!(editor.answer(turn).await["result"]["stopReason"], "cancelled");
+    // It is closed before the answer is told; the daemon sees that at once, as nothing else of this process is open.
+    while call(&home.socket(), "daemon/status")["result"]["connections"] != 1 {
+        tokio::task::yield_now().await;
+    }
+    editor.ends_turn(&session, "hello").await;
+    editor.leave().await;
+    stop(&home);
+}

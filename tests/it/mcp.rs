@@ -2,9 +2,11 @@
 //!
 //! - [`bounds`]: nothing that a model, an agent or an address says reaches another partition
 //! - [`approvals`]: what an agent asks goes to the person; [`tasks`]: long runs; [`listen`]: over HTTP
+//! - [`kept`]: what one call leaves for the next
 
 mod approvals;
 mod bounds;
+mod kept;
 mod listen;
 mod tasks;
 

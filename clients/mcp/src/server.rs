@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore};
 
-/// Most calls at once; each has a thread and a connection to the daemon. Others wait.
+/// Most calls at once; each has a thread and a connection to the daemon while it lasts. Others wait.
 const MAX_CALLS: usize = 32;
 
 /// The argument that names the agent, where several are offered.

@@ -4,6 +4,8 @@ use super::{Client, Framing, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use std::borrow::BorrowMut;
+#[cfg(target_os = "linux")]
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -125,6 +127,21 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its sockets, by what the system calls each.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn sockets(&self) -> BTreeSet<String> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap();
+        let links = open.filter_map(|open| std::fs::read_link(open.ok()?.path()).ok());
+        links.map(|link| link.to_string_lossy().into_owned()).filter(|link| link.starts_with("socket:")).collect()
+    }
+
+    /// Its threads.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> BTreeSet<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        threads.map(|thread| thread.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// The whole start report. Returns when the process has let go of its standard output.

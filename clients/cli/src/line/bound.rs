@@ -104,6 +104,8 @@ mod tests {
         stream: BufReader<Stream>,
         /// The methods that were called on it.
         called: Vec<String>,
+        /// It stays open until the daemon ends.
+        stays: bool,
     }
 
     impl Line {
@@ -142,12 +144,16 @@ mod tests {
             let socket = directory.path().join("v1.sock");
             let listener = UnixListener::bind(&socket).unwrap();
             let served = thread::spawn(move || {
+                let mut open = Vec::new();
                 let lines = connections.iter().map(|does| {
-                    let mut line =
-                        Line { stream: BufReader::with_capacity(1, listener.accept().unwrap().0), called: Vec::new() };
+                    let stream = BufReader::with_capacity(1, listener.accept().unwrap().0);
+                    let mut line = Line { stream, called: Vec::new(), stays: false };
                     assert!(line.next().unwrap()["params"]["bind"].is_object(), "it is not bound first");
                     line.say(r#"{"id":0,"result":{"bound":true}}"#);
                     does(&mut line);
+                    if line.stays {
+                        open.push(line.stream);
+                    }
                     line.called.remove(0);
                     line.called
                 });
@@ -203,6 +209,7 @@ mod tests {
                     line.next();
                     line.say(DONE);
                 }
+                line.stays = true;
             },
             |line| {
                 line.next();

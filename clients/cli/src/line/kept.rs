@@ -110,7 +110,7 @@ impl fmt::Debug for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::stream::Stream;
+    use crate::line::stream::{self, Stream};
     use serde_json::json;
     use std::io::{Read as _, Write as _};
 
@@ -164,10 +164,14 @@ mod tests {
         // Also with a thread that reads ahead: what it has read counts.
         for (says, is_used) in [("", true), ("{}", false)] {
             let (client, mut daemon) = Stream::pair().unwrap();
+            let socket = client.try_clone().unwrap();
             let mut connection = Connection::new(client);
             connection.read_ahead();
             kept.keep_for(LONG, &own, connection);
             daemon.write_all(says.as_bytes()).unwrap();
+            while !stream::is_quiet(&socket) {
+                thread::yield_now();
+            }
             assert_eq!(kept.take(&own).is_some(), is_used, "{says}");
         }
     }

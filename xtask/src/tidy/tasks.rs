@@ -67,8 +67,13 @@ const PLACES: &[(&str, &str, &str)] = &[
     ),
     (
         "clients/cli/src/commands/acp.rs",
-        "thread",
-        "answers one request; the command waits for all of them before it ends",
+        "hand_over",
+        "reads and answers requests; the command waits for all of them before it ends",
+    ),
+    (
+        "clients/cli/src/line/kept.rs",
+        "start_closer",
+        "closes connections that nothing uses; it ends by itself once none is left, and nothing is lost with it",
     ),
     ("clients/cli/src/line/start.rs", "wait_for_report", "ends with the daemon's first line or its process"),
 ];

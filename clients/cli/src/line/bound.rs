@@ -4,7 +4,7 @@
 use super::ahead::Ahead;
 use super::call::{BESIDE, CALL, encode_as};
 use super::connect::{DaemonFlags, Embedded};
-use super::kept::Kept;
+use super::kept::{Binding, Kept};
 use super::stop::Stop;
 use crate::failure::Failure;
 use cupola_protocol::Method;
@@ -19,16 +19,6 @@ pub(crate) struct BoundCalls {
     daemon: DaemonFlags,
     embedded: Embedded,
     kept: Kept,
-}
-
-/// What the connection of a call is bound to, and how the call ends early.
-#[derive(Clone)]
-pub(super) struct Binding {
-    pub(super) bind: Bind,
-    pub(super) kept: Kept,
-    pub(super) stop: Arc<Stop>,
-    /// A second call goes ahead of the call itself; its answer is waited for as well.
-    pub(super) has_beside: bool,
 }
 
 /// A call that is made beside another one. Nobody reads its answer.
@@ -271,7 +261,7 @@ mod tests {
             |line| {
                 line.next();
                 line.say(EVENT);
-                // Answered all the same.
+                // Answered nevertheless.
                 assert_eq!(line.next().unwrap()["method"], "$/cancelRequest");
                 line.say(DONE);
                 assert!(line.next().is_none(), "it was used again");

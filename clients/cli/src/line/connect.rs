@@ -3,8 +3,8 @@
 //! The daemon is greeted first, and the call is sent when it has answered: a daemon that hangs has never seen the call. A daemon that
 //! stops before it has begun the call says so, or leaves it unread; the call is then sent to the daemon that comes after.
 
-use super::bound::Binding;
 use super::call::{Ask, Connection, Unbegun};
+use super::kept::Binding;
 use super::patience::Patience;
 use super::running::Place;
 use super::start;

@@ -4,6 +4,7 @@
 //! the binding that it was made for.
 
 use super::call::{Connection, Idle};
+use super::stop::Stop;
 use cupola_protocol::daemon::Bind;
 use cupola_protocol::target::Target;
 use std::fmt;
@@ -28,6 +29,16 @@ struct State {
     waiting: Vec<Waiting>,
     /// Does a thread close what was kept for long enough?
     has_closer: bool,
+}
+
+/// What the connection of a call is bound to, and how the call ends early.
+#[derive(Clone)]
+pub(super) struct Binding {
+    pub(super) bind: Bind,
+    pub(super) kept: Kept,
+    pub(super) stop: Arc<Stop>,
+    /// A second call goes ahead of the call itself; its answer is waited for as well.
+    pub(super) has_beside: bool,
 }
 
 struct Waiting {
@@ -177,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_closed_when_its_time_is_over_again_and_again() {
+    fn a_connection_is_closed_when_its_time_is_over() {
         let (kept, own) = (Kept::default(), bind(&emulator(), "acme", &["invoke"]));
         for _ in 0..2 {
             let mut daemon = kept_for(&kept, Duration::from_millis(5), &own);

@@ -139,6 +139,7 @@ async fn pages(client: &mut Client, params: &Value, limit: usize) -> Vec<Value> 
         // Where there is no more, nothing says that there is.
         let Some(next) = page["result"].get("next") else { return all };
         assert_eq!(listed.len(), limit, "{page}");
+        assert!(all.len() < 5000, "it does not end: {page}");
         more["after"] = next.clone();
     }
 }

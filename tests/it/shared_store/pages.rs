@@ -149,6 +149,9 @@ async fn a_page_reads_its_own_partitions_in_the_store_and_no_others() {
     let gone = partition(&self::agent(json!({"kind": "emulator", "agent": "abandoned"})), 1, None);
     save(&store, std::slice::from_ref(&gone)).await;
     store.forget(&[gone]).await.unwrap();
+    // From now on the store knows the script.
+    save(&store, &[partition(&agent, 255, None)]).await;
+    store.page(&Among::All, None, 1).await.unwrap();
     let mut costs = Vec::new();
     for owners in [0..20, 20..200] {
         save(&store, &owners.map(|owner| partition(&agent, owner, None)).collect::<Vec<_>>()).await;

@@ -287,6 +287,22 @@ async fn a_bound_connection_has_its_own_in_pages_and_takes_no_other_place() {
     daemon.end_with([free], emulator).await;
 }
 
+#[tokio::test]
+async fn a_chat_that_is_forgotten_takes_its_versions_along_and_no_other_chat() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let chat = |user: &str, chat: &str| json!({"userKey": user, "chat": chat});
+    for isolation in [chat("acme", "one"), chat("acme", "two"), chat("contoso", "one")] {
+        for target in [emulator.version("2"), emulator.target("versioned")] {
+            say(&mut client, &target, isolation.clone(), "hello").await;
+        }
+    }
+    let forget = json!({"target": emulator.target("versioned"), "isolation": chat("acme", "one")});
+    assert_eq!(client.call("chats/forget", forget).await["result"]["forgotten"], true);
+    assert_eq!(list(&mut client, json!({})).await.len(), 4);
+    daemon.end_with([client], emulator).await;
+}
+
 /// Names of agents that are far too long make it so without a million partitions.
 #[tokio::test]
 async fn a_list_that_no_message_can_hold_is_refused_and_can_be_read_in_pages() {

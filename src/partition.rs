@@ -4,7 +4,7 @@
 //! embedded default, [`redis`] the engine that several machines share. [`fence`] decides who may touch what, and [`locks`] keeps
 //! calls on one session in order, in the [`queues`] of this process; [`exclusion`] does so between processes, by `file_lock` beside a
 //! state file. [`questions`] are what
-//! agents asked and nobody has answered yet, [`responses`] whose each response is. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
+//! agents asked and nobody has answered yet, [`responses`] whose each response is. [`pages`] are parts of a list of partitions. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
 //! [`warm`] are sessions that are kept ready; [`pool`] are those that many users share.
 
 pub mod exclusion;
@@ -12,6 +12,7 @@ pub mod fence;
 mod file_lock;
 pub mod journal;
 pub mod locks;
+pub mod pages;
 pub mod pool;
 pub mod presence;
 pub mod questions;
@@ -193,6 +194,12 @@ impl Partition {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Reads what [`hex`] wrote.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Hashes fields so that no two different lists give the same text: each is led by its presence and length.

@@ -16,6 +16,8 @@ pub trait Method {
     const REACH: Reach = Reach::Unbounded;
     /// Does the call send a turn to an agent? Its errors then say whether the turn ran (`data.turn`).
     const IS_TURN: bool = false;
+    /// Can its answer be read in pages, with `limit` and `after`? An answer that is too long then says so.
+    const HAS_PAGES: bool = false;
     /// What the caller sends. `params` on the wire is this object itself.
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What the caller gets when the call succeeds.

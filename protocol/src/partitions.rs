@@ -7,14 +7,24 @@ use crate::reach::{Reach, Subject};
 use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
+/// The most partitions of one page. At about 300 bytes each, its answer is far below the longest message, and it keeps other calls
+/// from saved state for a few milliseconds.
+pub const MAX_PAGE: u32 = 1000;
+
 /// Lists what is saved: which session and conversation each partition continues. The service is asked only
 /// for the agent's definition, and only to find which partitions are the caller's own.
+///
+/// Without `limit` and `after`, the answer has all partitions, the most recently used first. If they are more than a message can hold,
+/// the call is refused. With one of the two, the answer is a page: it has the next partitions in the order of their keys. A key never
+/// changes, so a client that reads page after page gets each partition exactly once that is there all the time, whatever is saved and
+/// forgotten meanwhile. A page takes as long whether there are few partitions or many.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
 impl Method for List {
     const NAME: &'static str = "partitions/list";
     const REACH: Reach = Reach::Owned;
+    const HAS_PAGES: bool = true;
     type Params = ListParams;
     type Response = ListResponse;
 
@@ -43,6 +53,13 @@ pub struct ListParams {
     /// agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub any_agent: bool,
+    /// How many at most, from 1; 1000 when only `after` is given, and never more than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only those after this place in the order of pages: `next` of the page before, which was read with the same `target`, `isolation`
+    /// and `anyAgent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// What is saved.
@@ -50,8 +67,11 @@ pub struct ListParams {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionListResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse {
-    /// The most recently used first. A bound connection sees only its own.
+    /// The most recently used first; in a page, in the order of their keys. A bound connection sees only its own.
     pub partitions: Vec<PartitionInfo>,
+    /// Where this page ends: pass it as `after` for more. Missing when there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What one partition continues.

@@ -1,10 +1,11 @@
 //! `chats/*`: conversations that a client keeps apart by a label. What it remembers about them is saved here; their items are read
 //! from the service.
 
-use super::partitions::forget_each;
+use super::partitions::{forget_each, whole};
 use crate::error::CallError;
 use crate::partition::Partition;
 use crate::partition::exclusion::under;
+use crate::partition::pages::Among;
 use crate::partition::store::SavedChat;
 use crate::rpc::Call;
 use crate::system::clock::rfc3339;
@@ -41,8 +42,8 @@ pub(crate) async fn list(call: Call, params: ChatParams) -> Result<ListResponse,
 pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetResponse, CallError> {
     let label = label(&params.isolation)?;
     let continued = call.scope(&params.target, &params.isolation).await?.partition.without_version();
-    let saved = call.daemon.store.list().await?.into_iter().map(|saved| saved.partition);
-    let meant: Vec<_> = saved.filter(|partition| continued.covers(partition)).collect();
+    let saved = whole(&call.daemon, &Among::CoveredBy(continued)).await?;
+    let meant: Vec<_> = saved.into_iter().map(|saved| saved.partition).collect();
     let partitions = forget_each(&call.daemon, &meant).await?;
     let partition = owner(&call, &params.target, &params.isolation).await?;
     let turn = call.daemon.partition_locks.take(&partition).await?;

@@ -1,10 +1,11 @@
 //! `partitions/*`: saved state: listed, forgotten, taken over from another program.
 
-use super::listed::Agents;
+use super::listed;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::partition::exclusion::under;
 use crate::partition::fence::{Verdict, judge};
+use crate::partition::pages::{Among, Place};
 use crate::partition::store::SavedPartition;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::Call;
@@ -16,32 +17,43 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::partitions::{
     ForgetParams, ForgetResponse, ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported, ListParams,
-    ListResponse, PartitionInfo,
+    ListResponse, MAX_PAGE, PartitionInfo,
 };
+use std::cmp::Reverse;
 
 /// Most entries of one call: azd keeps one per agent and version.
 const MAX_ENTRIES: usize = 1000;
 
+/// How many partitions are read at a time where a list is wanted as a whole: one user's are hardly ever more.
+const WHOLE_PAGE: usize = 1000;
+
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let (agents, own) = match (&params.target, &params.isolation) {
+    let (among, own) = match (&params.target, &params.isolation) {
         (None, Some(_)) => {
             return Err(CallError::invalid_params("isolation says whose only together with target")
                 .hint("name the agent as well"));
         }
         (Some(target), Some(isolation)) if !params.any_agent => {
             let partition = call.scope(target, isolation).await?.partition;
-            (Agents::One(partition.agent.clone()), Some(partition))
+            (Among::Of(partition.agent.clone()), Some(partition))
         }
-        (target, isolation) => (Agents::of(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
+        (target, isolation) => (listed::among(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
     };
-    let saved = call.daemon.store.list().await?;
-    let of_agent = |saved: &SavedPartition| agents.has(&saved.partition.agent);
+    let among = match (&call.bounds, &own) {
+        (None, _) => among,
+        (Some(_), Some(own)) => Among::CoveredBy(own.clone()),
+        (Some(_), None) => return Ok(ListResponse { partitions: Vec::new(), next: None }),
+    };
+    let (saved, next) = if params.limit.is_some() || params.after.is_some() {
+        let (after, most) = place(&params, &among)?;
+        let page = call.daemon.store.page(&among, after.as_ref(), most).await?;
+        (page.partitions, page.next.map(|place| place.cursor(&among)))
+    } else {
+        (whole(&call.daemon, &among).await?, None)
+    };
     let is_own = |partition: &Partition| own.as_ref().is_some_and(|own| own.owner == partition.owner);
-    let is_within =
-        |partition: &Partition| call.bounds.is_none() || own.as_ref().is_some_and(|own| own.covers(partition));
     let partitions = saved
         .into_iter()
-        .filter(|saved| of_agent(saved) && is_within(&saved.partition))
         .map(|SavedPartition { partition, saved, updated_at }| PartitionInfo {
             id: partition.id(),
             own: is_own(&partition),
@@ -53,7 +65,48 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
             updated_at: Some(rfc3339(updated_at)),
         })
         .collect();
-    Ok(ListResponse { partitions })
+    Ok(ListResponse { partitions, next })
+}
+
+/// Where the page that is asked for begins, and how many it may have.
+fn place(params: &ListParams, among: &Among) -> Result<(Option<Place>, usize), CallError> {
+    let most = match params.limit {
+        Some(0) => {
+            return Err(
+                CallError::invalid_params("limit must be 1 or more").hint("leave it out for a page of usual size")
+            );
+        }
+        limit => usize::try_from(limit.unwrap_or(MAX_PAGE).min(MAX_PAGE)).unwrap_or(usize::MAX),
+    };
+    let after = params.after.as_ref().map(|cursor| {
+        Place::read(cursor, among).ok_or_else(|| {
+            CallError::invalid_params("after is not the end of a page of this list").hint(
+                "pass `next` of the page before, with the same target, isolation and anyAgent; leave after out to begin again",
+            )
+        })
+    });
+    Ok((after.transpose()?, most))
+}
+
+/// All partitions of a list, the latest changed first.
+pub(super) async fn whole(daemon: &Daemon, among: &Among) -> Result<Vec<SavedPartition>, CallError> {
+    if !matches!(among, Among::CoveredBy(_)) {
+        let saved = daemon.store.list().await?;
+        return Ok(saved.into_iter().filter(|saved| among.has(&saved.partition)).collect());
+    }
+    // One user's are few. Those of all others are not read for them.
+    let (mut saved, mut after) = (Vec::new(), None);
+    loop {
+        let page = daemon.store.page(among, after.as_ref(), WHOLE_PAGE).await?;
+        saved.extend(page.partitions);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // Those of the same second keep the order of their keys.
+    saved.sort_by_key(|saved| Reverse(saved.updated_at));
+    Ok(saved)
 }
 
 pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetResponse, CallError> {
@@ -71,11 +124,8 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
             Some(call.scope(target, &isolation).await?.partition)
         }
     };
-    let is_meant = |partition: &Partition| {
-        own.as_ref().is_none_or(|own| own.covers(partition))
-            && params.id.as_ref().is_none_or(|id| *id == partition.id())
-    };
-    let saved = call.daemon.store.list().await?.into_iter();
+    let is_meant = |partition: &Partition| params.id.as_ref().is_none_or(|id| *id == partition.id());
+    let saved = whole(&call.daemon, &own.map_or(Among::All, Among::CoveredBy)).await?.into_iter();
     let meant: Vec<_> = saved.map(|saved| saved.partition).filter(is_meant).collect();
     let forgotten = forget_each(&call.daemon, &meant).await?;
     match params.id {

@@ -6,9 +6,10 @@ mod replaced;
 
 use super::follow::{RunFollower, answer, answered};
 use super::invoke::{inherit, take_up_one};
-use super::listed::Agents;
+use super::listed::among;
 use crate::error::CallError;
 use crate::partition::journal::Entry;
+use crate::partition::pages::Among;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::predecessors::Predecessor;
 use crate::rpc::Call;
@@ -31,9 +32,9 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         }
         (Some(target), Some(isolation)) if !params.any_agent => {
             let partition = call.scope(target, isolation).await?.partition;
-            (Agents::One(partition.agent), Some(partition.owner))
+            (Among::Of(partition.agent), Some(partition.owner))
         }
-        (target, isolation) => (Agents::of(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
+        (target, isolation) => (among(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
     };
     let wanted = Wanted { agents, owner, own: own(&call).await? };
     let predecessors = replaced::daemons(&call);
@@ -70,7 +71,7 @@ fn add(runs: &mut Vec<Dated>, more: impl Iterator<Item = Dated>) {
 /// Which runs a caller asked for, and may know of.
 struct Wanted {
     /// Those of these agents.
-    agents: Agents,
+    agents: Among,
     /// Only those of this owner, if one is given.
     owner: Option<Owner>,
     /// The partition of a bound connection.
@@ -79,7 +80,7 @@ struct Wanted {
 
 impl Wanted {
     fn has_place(&self, place: &Partition) -> bool {
-        self.agents.has(&place.agent)
+        self.agents.has_agent(&place.agent)
             && self.owner.is_none_or(|owner| owner == place.owner)
             && self.own.as_ref().is_none_or(|own| own.covers(place))
     }
@@ -88,14 +89,14 @@ impl Wanted {
     fn has_run(&self, run: &Run) -> bool {
         match run.partition() {
             Some(place) => self.has_place(&place),
-            None => matches!(self, Self { agents: Agents::All, owner: None, own: None }),
+            None => matches!(self, Self { agents: Among::All, owner: None, own: None }),
         }
     }
 
     /// As [`Self::has_place`], of a run that another daemon has.
     fn has(&self, run: &RunInfo) -> bool {
         let agent = AgentKey::from_stored(run.agent.clone());
-        self.agents.has(&agent)
+        self.agents.has_agent(&agent)
             && self.owner.is_none_or(|owner| replaced::is_in(run, &Partition { agent, owner, version: None }))
             && self.own.as_ref().is_none_or(|own| replaced::is_in(run, own))
     }

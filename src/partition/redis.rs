@@ -8,7 +8,7 @@
 //!   [`faults`]: what an error means
 //! - [`scripts`]: what runs in the store; [`seal`]: what the store must not read; [`leases`]: names that one daemon holds
 //! - [`journal`]: the runs that were begun; [`chats`]: what clients remember; [`questions`]: what agents asked;
-//!   [`inspect`]: what `cupola doctor` says
+//!   [`pages`]: lists of partitions in parts; [`inspect`]: what `cupola doctor` says
 //! - `simulation`: daemons and a store in simulated time, for tests
 
 mod chats;
@@ -18,6 +18,7 @@ mod inspect;
 mod journal;
 mod leases;
 mod line;
+mod pages;
 mod questions;
 mod scripts;
 mod seal;
@@ -26,11 +27,11 @@ pub mod settings;
 mod simulation;
 
 use super::exclusion::Exclusion;
-use super::hex;
 use super::journal::{Ended, Entry};
+use super::pages::{Among, Place};
 use super::pool::Pool;
-use super::store::{Finding, KnownSession, Lease, Saved, SavedPartition, SharedFault, Store, StoreError};
-use super::{AgentKey, Owner, Partition};
+use super::store::{Finding, KnownSession, Lease, Page, Saved, SavedPartition, SharedFault, Store, StoreError};
+use super::{AgentKey, Owner, Partition, bytes, hex};
 use crate::system::secret::Variables;
 use connections::Connections;
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
@@ -95,9 +96,7 @@ fn parsed<Id: FromStr>(record: &HashMap<String, String>, field: &str) -> Option<
 }
 
 fn owner(text: &str) -> Option<Owner> {
-    let digits =
-        text.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    Owner::from_bytes(&digits.collect::<Option<Vec<_>>>()?)
+    Owner::from_bytes(&bytes(text)?)
 }
 
 impl Line {
@@ -292,6 +291,11 @@ impl Store for RedisStore {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>> {
         self.partitions().boxed()
+    }
+
+    fn page(&self, among: &Among, after: Option<&Place>, most: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let (among, after) = (among.clone(), after.cloned());
+        async move { self.read_page(&among, after.as_ref(), most).await }.boxed()
     }
 
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>> {

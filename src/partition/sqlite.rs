@@ -8,7 +8,8 @@
 //! anything is acknowledged ([`files`]).
 //!
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
-//!   chats; [`questions`]: what agents asked; [`responses`]: whose responses are; [`pools`]: sessions that users share
+//!   chats; [`questions`]: what agents asked; [`responses`]: whose responses are; [`pools`]: sessions that users share; [`pages`]: lists of
+//!   partitions in parts
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
 //! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step; [`reader`]: what is looked up
 //!   at once, without that thread
@@ -19,6 +20,7 @@ mod files;
 mod format;
 mod journal;
 mod opening;
+mod pages;
 mod pools;
 mod questions;
 mod reader;
@@ -26,8 +28,9 @@ mod responses;
 mod writer;
 
 use crate::partition::journal::{Ended, Entry};
+use crate::partition::pages::{Among, Place};
 use crate::partition::pool::Pool;
-use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
+use crate::partition::store::{KnownSession, Page, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
@@ -338,6 +341,11 @@ impl Store for SqliteStore {
             })?;
             rows.filter_map(Result::transpose).collect()
         })
+    }
+
+    fn page(&self, among: &Among, after: Option<&Place>, most: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let (among, after) = (among.clone(), after.cloned());
+        self.read(move |connection| pages::read(connection, &among, after.as_ref(), most))
     }
 
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -4,6 +4,7 @@
 //! engine shared by several daemons can take the embedded one's place unseen.
 
 use crate::partition::journal::{Ended, Entry};
+use crate::partition::pages::{Among, Place};
 use crate::partition::pool::Pool;
 use crate::partition::questions::{Asked, Claimed};
 use crate::partition::{AgentKey, Owner, Partition, digest};
@@ -35,6 +36,15 @@ pub struct SavedPartition {
     pub saved: Saved,
     /// When that changed last.
     pub updated_at: SystemTime,
+}
+
+/// Some partitions, in the order of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The partitions.
+    pub partitions: Vec<SavedPartition>,
+    /// Where the next page begins; `None` if there are no more.
+    pub next: Option<Place>,
 }
 
 /// What is remembered of a session.
@@ -313,6 +323,10 @@ pub trait Store: ChatStore + QuestionStore + std::fmt::Debug + Send + Sync {
 
     /// Every partition with saved state, the latest changed first.
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>>;
+
+    /// The partitions after a place, in the order of their keys: at most `most`, which is at least 1. Only they are read, however many
+    /// there are. A caller that reads page after page gets each partition exactly once that is there all the time.
+    fn page(&self, among: &Among, after: Option<&Place>, most: usize) -> BoxFuture<'_, Result<Page, StoreError>>;
 
     /// Forgets what to continue in `partitions`, what agents asked there, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.

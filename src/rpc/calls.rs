@@ -84,7 +84,10 @@ impl PendingAnswer {
             let beyond = answer.text.len().saturating_sub(REFUSAL_BYTES);
             let fits = room.checked_sub(beyond);
             room = fits.unwrap_or(room);
-            (if fits.is_some() { answer.text } else { answer.id.refuse(too_long(answer.text.len())) }, answer.place)
+            (
+                if fits.is_some() { answer.text } else { answer.id.refuse(too_long(answer.text.len(), false)) },
+                answer.place,
+            )
         });
         let (texts, places): (Vec<_>, Vec<_>) = fitted.unzip();
         let place = places.into_iter().flatten().reduce(|mut places, place| {
@@ -346,7 +349,7 @@ impl Calls {
                 // How far it came is lost with it.
                 if calls.table.is_turn(method) { error.of_turn(Turn::MayHaveRun) } else { error }
             });
-            PendingAnswer { text: calls.finish(&id, outcome, received, busy), id, place: Some(place) }
+            PendingAnswer { text: calls.finish(&id, method, outcome, received, busy), id, place: Some(place) }
         };
         answer.instrument(span).boxed()
     }
@@ -371,6 +374,7 @@ impl Calls {
     fn finish(
         &self,
         id: &CallId,
+        method: &str,
         outcome: Result<MethodResponse, CallError>,
         received: Instant,
         busy: WorkGuard,
@@ -384,7 +388,11 @@ impl Calls {
             "answered"
         );
         let text = id.answer(&response);
-        if text.len() > MAX_MESSAGE_BYTES { id.refuse(too_long(text.len())) } else { text }
+        if text.len() > MAX_MESSAGE_BYTES {
+            id.refuse(too_long(text.len(), self.table.has_pages(method)))
+        } else {
+            text
+        }
     }
 }
 
@@ -395,11 +403,15 @@ fn unknown_method(method: &str) -> CallError {
 }
 
 /// An answer of this many bytes cannot be sent.
-fn too_long(bytes: usize) -> CallError {
+fn too_long(bytes: usize, has_pages: bool) -> CallError {
     let message =
         format!("the answer has {bytes} bytes, and a message may have {MAX_MESSAGE_BYTES}; the call itself was made");
-    CallError::new(ErrorKind::UnexpectedAnswer, message)
-        .hint("ask for less at a time; an invoke's text also comes in pieces, as events")
+    let error = CallError::new(ErrorKind::UnexpectedAnswer, message);
+    if has_pages {
+        error.hint("read it in pages: give limit, then pass the `next` of each page as after")
+    } else {
+        error.hint("ask for less at a time; an invoke's text also comes in pieces, as events")
+    }
 }
 
 /// Why a handler gave no answer.

@@ -25,6 +25,7 @@ pub struct Table {
     methods: Methods,
     reaches: BTreeMap<&'static str, Reach>,
     turns: BTreeSet<&'static str>,
+    paged: BTreeSet<&'static str>,
 }
 
 impl Table {
@@ -93,6 +94,9 @@ impl Table {
         if M::IS_TURN {
             self.turns.insert(M::NAME);
         }
+        if M::HAS_PAGES {
+            self.paged.insert(M::NAME);
+        }
         self
     }
 
@@ -112,6 +116,11 @@ impl Table {
     /// Does a call of this method send a turn to an agent?
     pub(crate) fn is_turn(&self, name: &str) -> bool {
         self.turns.contains(name)
+    }
+
+    /// Can an answer of this method be read in pages?
+    pub(crate) fn has_pages(&self, name: &str) -> bool {
+        self.paged.contains(name)
     }
 
     /// Every method's name, sorted.

@@ -1,12 +1,13 @@
 //! Saved state, whichever engine keeps it: one suite on SQLite, Valkey and Redis (with TLS); and what only a shared store can do wrong.
 //!
 //! - [`daemons`]: several daemons on one store; [`order`]: on one session; [`replica`]: a replica takes over
-//! - [`changes`]: what people change; [`cost`]: what a call asks the store; [`scripts`]: what the scripts decide
+//! - [`changes`]: what people change; [`cost`]: what a call asks the store; [`pages`]: lists in parts; [`scripts`]: what the scripts decide
 
 mod changes;
 mod cost;
 mod daemons;
 mod order;
+mod pages;
 mod replica;
 mod scripts;
 
@@ -245,8 +246,7 @@ async fn users_stay_in_their_session_of_a_pool_and_it_grows_to_its_bound() {
         let users: Vec<_> = (0..20).map(|number| partition(&format!("user-{number}"), Some("7"))).collect();
         let placed = futures_util::future::join_all(users.iter().enumerate().map(|(number, user)| {
             let (store, new) = (if number % 2 == 0 { &left } else { &right }, session(&format!("session-of-{number}")));
-            let of_version =
-                Pool { owner: Owner::of_pool(&user.agent, "caller", user.version.as_ref()), most: 3, share: 2 };
+            let of_version = Pool { owner: Owner::of_pool(&user.agent, "caller", user.version.as_ref()), ..pool(3, 2) };
             async move { store.place(user, &of_version, &new).await.unwrap().unwrap().to_string() }
         }))
         .await;

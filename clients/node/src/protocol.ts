@@ -1724,12 +1724,21 @@ export interface PartitionListParams {
    * machine for a local agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
    */
   anyAgent?: boolean;
+  /** How many at most, from 1; 1000 when only `after` is given, and never more than that. */
+  limit?: number;
+  /**
+   * Only those after this place in the order of pages: `next` of the page before, which was read with the same
+   * `target`, `isolation` and `anyAgent`.
+   */
+  after?: string;
 }
 
 /** What is saved. */
 export interface PartitionListResponse {
-  /** The most recently used first. A bound connection sees only its own. */
+  /** The most recently used first; in a page, in the order of their keys. A bound connection sees only its own. */
   partitions: PartitionInfo[];
+  /** Where this page ends: pass it as `after` for more. Missing when there are no more. */
+  next?: string;
 }
 
 /** Bytes of a file, at most 1 MiB (1,048,576), as base64 with the standard alphabet and padding. */
@@ -2557,6 +2566,12 @@ export interface Methods {
   /**
    * Lists what is saved: which session and conversation each partition continues. The service is asked only for
    * the agent's definition, and only to find which partitions are the caller's own.
+   *
+   * Without `limit` and `after`, the answer has all partitions, the most recently used first. If they are more
+   * than a message can hold, the call is refused. With one of the two, the answer is a page: it has the next
+   * partitions in the order of their keys. A key never changes, so a client that reads page after page gets each
+   * partition exactly once that is there all the time, whatever is saved and forgotten meanwhile. A page takes
+   * as long whether there are few partitions or many.
    */
   "partitions/list": { params: PartitionListParams; result: PartitionListResponse; event: never };
   /**

@@ -228,6 +228,17 @@ test("agents, saved state, tokens and the daemon can be asked", () =>
             partitions.filter(({ own }) => own).map((partition) => partition.sessionId),
             [sessionId],
         );
+        await client
+            .using({ isolation: { userKey: "other" } })
+            .invoke("hello")
+            .text();
+        const first = await client.partitions.list({ limit: 1 });
+        const second = await client.partitions.list({ limit: 1, after: first.next ?? assert.fail("there is no more") });
+        assert.equal(second.next, undefined);
+        assert.deepEqual(
+            [...first.partitions, ...second.partitions].map(({ id }) => id).toSorted(),
+            (await client.partitions.list()).partitions.map(({ id }) => id).toSorted(),
+        );
         assert.equal((await client.partitions.forget()).forgotten, 1);
         assert.match(await client.invoke("what do you remember?").text(), /Nothing yet/);
         const [own] = (await client.partitions.list()).partitions;

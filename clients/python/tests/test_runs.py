@@ -82,6 +82,21 @@ class Runs(WithDaemon):
         self.assertEqual({run["agent"] for run in client.runs.list()["runs"]}, {"emulator/notes"})
         self.assertEqual({each["agent"] for each in client.partitions.list()["partitions"]}, {"emulator/notes"})
 
+    def test_saved_state_is_listed_page_by_page(self):
+        client = self.client()
+        for number in range(3):
+            client.using(isolation=cupola.Isolation(user_key=f"{self.id()}-{number}")).invoke("hello").text()
+        found, after = [], None
+        while True:
+            page = client.partitions.list(limit=2, after=after)
+            self.assertLessEqual(len(page["partitions"]), 2)
+            found += [each["id"] for each in page["partitions"]]
+            after = page.get("next")
+            if after is None:
+                break
+        self.assertCountEqual(found, [each["id"] for each in client.partitions.list()["partitions"]])
+        self.assertGreaterEqual(len(found), 3)
+
     def test_a_bound_client_sees_no_other(self):
         other = self.client(isolation=cupola.Isolation(user_key=f"{self.id()}-other"))
         theirs = other.invoke("hello").wait()["runId"]

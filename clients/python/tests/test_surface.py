@@ -43,6 +43,7 @@ class Surface(unittest.TestCase):
             (client.files.mkdir, protocol.FilePathParams, DEBUG),
             (client.files.delete, protocol.FileDeleteParams, DEBUG),
             (client.agents.list, protocol.AgentListParams, DEBUG),
+            (client.partitions.list, protocol.PartitionListParams, set()),
         ]:
             with self.subTest(call.__qualname__):
                 given = {wire(name) for name in inspect.signature(call).parameters} - {"progress", "everyones"}

@@ -41,6 +41,12 @@ pub(super) static REMEMBER: Script = writing!("", "scripts/remember.lua");
 pub(super) static FORGET_ID: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget_id.lua");
 pub(super) static FORGET: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget.lua");
 pub(super) static LIST: Script = Script::new(concat!("#!lua flags=no-writes\n", include_str!("scripts/list.lua")));
+pub(super) static PAGE: Script = Script::new(concat!("#!lua flags=no-writes\n", include_str!("scripts/page.lua")));
+pub(super) static PUT_IN_ORDER: Script = Script::new(concat!(
+    "#!lua flags=allow-oom\n",
+    include_str!("scripts/put_in_order.lua"),
+    include_str!("scripts/page.lua")
+));
 pub(super) static PUT_RUN: Script = Script::new(include_str!("scripts/put_run.lua"));
 pub(super) static NOTE_RUN: Script = Script::new(include_str!("scripts/note_run.lua"));
 pub(super) static FORGET_RUNS: Script =

@@ -1,6 +1,7 @@
 //! The exact request the daemon sends for a warm invoke: read off the wire by standing between it and the emulator.
 
 use crate::bed::{Bed, Endpoint, Ids};
+use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,9 @@ use std::thread;
 
 /// Headers that curl writes itself, or that name the connection rather than the request.
 const NOT_COPIED: [&str; 3] = ["host", "content-length", "connection"];
+
+/// Headers that every HTTP client with a library of its own writes itself.
+const OF_A_LIBRARY: [&str; 5] = ["authorization", "content-type", "accept", "accept-encoding", "user-agent"];
 
 /// A request, as it was sent under some ids.
 #[derive(Debug)]
@@ -61,6 +65,18 @@ impl Request {
     /// The body.
     pub(crate) fn body(&self, ids: &Ids) -> String {
         self.with(ids, &self.body)
+    }
+
+    /// All of it, for a client that has an HTTP library of its own: without the headers that such a library writes itself.
+    pub(crate) fn json(&self, ids: &Ids, endpoint: &Endpoint) -> Result<Value, String> {
+        let body: Value =
+            serde_json::from_str(&self.body(ids)).map_err(|error| format!("the request's body: {error}"))?;
+        let headers = self.headers(ids, endpoint).into_iter();
+        let headers: Map<String, Value> = headers
+            .filter(|(name, _)| !OF_A_LIBRARY.contains(&name.as_str()))
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect();
+        Ok(json!({"url": self.url(ids, endpoint), "token": endpoint.token, "headers": headers, "body": body}))
     }
 
     fn with(&self, ids: &Ids, text: &str) -> String {
@@ -139,6 +155,10 @@ mod tests {
         assert_eq!(
             request.headers(&new, &there),
             [("authorization".to_owned(), "Bearer new".to_owned()), ("x-session".to_owned(), "s-new".to_owned())]
+        );
+        assert_eq!(
+            request.json(&new, &there).unwrap(),
+            json!({"url": request.url(&new, &there), "token": "new", "headers": {"x-session": "s-new"}, "body": {"conversation": "c-new"}})
         );
         assert!(Request::parse("GET / HTTP/1.1\r\n\r\n", new).is_none());
     }

@@ -7,11 +7,16 @@ use crate::measure::{MIB, Times, float, interleaved, ratio, timed};
 use crate::process::{minor_faults, succeed};
 use crate::report::{Report, Target, duration, pair};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Starts from nothing; each makes a daemon.
 const COLD_STARTS: usize = 25;
+/// The call of `cupola invoke` in Python.
+const OPENAI_CALL: &str = include_str!("openai_call.py");
+/// Rounds of a process that takes most of a second.
+const OPENAI_ROUNDS: usize = 30;
 /// Longest wait for a process to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,6 +32,7 @@ fn beside_curl(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<(), 
         return Err("curl is not installed (Debian: apt install curl)".to_owned());
     }
     let request = capture::request(bed)?;
+    beside_openai(setting, bed, &request, report)?;
     for (name, endpoint, most) in [("plain", &bed.plain, 0.40), ("TLS", &bed.tls, 0.28)] {
         let ids = bed.warm(endpoint)?;
         let [ours, theirs] = interleaved(
@@ -38,6 +44,47 @@ fn beside_curl(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<(), 
         report.add(5, format!("cupola invoke : curl, {name}"), value, Target::AtMost(most), of);
     }
     Ok(())
+}
+
+/// What a Python script with the OpenAI SDK takes for the same call, as a whole process: the interpreter's start, imports and the call.
+fn beside_openai(setting: &Setting, bed: &Bed, request: &capture::Request, report: &mut Report) -> Result<(), String> {
+    let name = "cupola invoke : Python with the OpenAI SDK, plain";
+    let python = match python_with_openai() {
+        Ok(python) => python,
+        Err(why) => {
+            report.not_measured(5, name, why);
+            return Ok(());
+        }
+    };
+    let ids = bed.warm(&bed.plain)?;
+    let (script, call) = (bed.directory().join("openai_call.py"), bed.directory().join("openai_call.json"));
+    fs::write(&script, OPENAI_CALL).map_err(|error| error.to_string())?;
+    fs::write(&call, request.json(&ids, &bed.plain)?.to_string()).map_err(|error| error.to_string())?;
+    let mut theirs = || {
+        let call = fs::File::open(&call).map_err(|error| error.to_string())?;
+        succeed(Command::new(&python).arg(&script).stdin(call))
+    };
+    let rounds = setting.rounds.min(OPENAI_ROUNDS);
+    let [ours, theirs] = interleaved(rounds, [&mut || succeed(&mut bed.invoke(&bed.plain)), &mut theirs])?;
+    let value = (ratio(ours.median(), theirs.median()), "×");
+    report.add(5, name, value, Target::None, pair(ours.median(), theirs.median()));
+    Ok(())
+}
+
+/// The Python of the environment that `tests/real` tests this SDK in, at the version that is pinned there. It is made if it is not there.
+fn python_with_openai() -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let environment = root.join("target/real/sdk");
+    let program = "import pathlib, run, sys; run.make_environment(*map(pathlib.Path, sys.argv[1:]))";
+    let mut command = Command::new("python3");
+    command.args(["-B", "-c", program]).arg(&environment).arg(root.join("tests/real/requirements-sdk.txt"));
+    let made = command.env("PYTHONPATH", root.join("tests/real")).stdin(Stdio::null()).output();
+    let made = made.map_err(|error| format!("python3 does not start: {error}"))?;
+    if made.status.success() {
+        return Ok(environment.join("bin/python"));
+    }
+    let said = String::from_utf8_lossy(&made.stderr);
+    Err(format!("its packages cannot be installed: {}", said.lines().last().unwrap_or_default()))
 }
 
 /// The request the daemon sends, sent by curl.

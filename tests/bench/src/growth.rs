@@ -16,6 +16,11 @@ const CONNECTIONS: [usize; 4] = [1, 10, 100, 1000];
 const PARTITIONS: [usize; 4] = [100, 1000, 10_000, 100_000];
 /// Calls at each step.
 const CALLS: usize = 500;
+/// Partitions of one page.
+const PAGE: usize = 100;
+/// Pages, and whole lists, at each step.
+const PAGES: usize = 200;
+const LISTS: usize = 5;
 /// Slope of log cost over log number: 0.1 means a quarter more for ten times as many.
 const SLOPE: f64 = 0.1;
 
@@ -49,7 +54,8 @@ fn by_connections(setting: &Setting, report: &mut Report) -> Result<(), String> 
 
 fn by_partitions(setting: &Setting, report: &mut Report) -> Result<(), String> {
     let call = call();
-    let (mut costs, mut lists, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut costs, mut memory) = (Vec::new(), Vec::new());
+    let (mut pages, mut lists) = (Vec::new(), Vec::new());
     for count in PARTITIONS {
         let directory = bed::directory()?;
         std::fs::write(directory.path().join("config.toml"), "").map_err(|error| error.to_string())?;
@@ -63,17 +69,21 @@ fn by_partitions(setting: &Setting, report: &mut Report) -> Result<(), String> {
         line.exchange(&call)?;
         costs.push((count, alone(CALLS, &mut || line.exchange(&call).map(|_| ()))?));
         memory.push(daemon.memory(Memory::Own)?);
+        let page = Line::request(Framing::Lines, "partitions/list", &json!({"limit": PAGE}));
+        pages.push((count, alone(PAGES, &mut || line.round_trip(&page))?));
         let list = Line::request(Framing::Lines, "partitions/list", &json!({}));
-        lists.push((count, alone(5, &mut || line.round_trip(&list))?));
+        lists.push((count, alone(LISTS, &mut || line.round_trip(&list))?));
     }
     slope(report, "a warm call, 100 to 100,000 partitions", &costs);
     if let (Some(few), Some(many)) = (memory.first(), memory.last()) {
         let each = (many - few) / 99_900.0;
         report.add(9, "memory for a partition, of 100,000", (each, "B"), Target::AtMost(600.0), "");
     }
-    for (count, times) in lists {
-        let value = (times.median().as_secs_f64() * 1e3, "ms");
-        report.add(12, format!("partitions/list of {count}"), value, Target::None, "");
+    slope(report, &format!("one page of {PAGE} of 100 to 100,000 partitions"), &pages);
+    for ((count, page), (_, whole)) in pages.iter().zip(&lists) {
+        let ms = |times: &Times| (times.median().as_secs_f64() * 1e3, "ms");
+        report.add(12, format!("one page of {PAGE} of {count} partitions"), ms(page), Target::None, "");
+        report.add(12, format!("the whole list of {count} partitions"), ms(whole), Target::None, "");
     }
     Ok(())
 }

@@ -80,6 +80,11 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Adds a line for what cannot be measured on this machine. It counts as nothing missed.
+    pub(crate) fn not_measured(&mut self, number: u8, name: impl Into<String>, why: impl Into<String>) {
+        self.add(number, name, (f64::NAN, ""), Target::None, why);
+    }
+
     /// A part that gave no figures counts as missed.
     pub(crate) fn failed(&mut self, part: &str, error: &str) {
         self.failures.push((part.to_owned(), error.to_owned()));
@@ -202,6 +207,7 @@ fn machine() -> String {
 
 fn figure(value: f64, unit: &str) -> String {
     match unit {
+        _ if value.is_nan() => "not measured".to_owned(),
         "×" => format!("{value:.2} ×"),
         "" => format!("{value:.0}"),
         _ if value.abs() < 10.0 => format!("{value:.2} {unit}"),
@@ -244,5 +250,15 @@ mod tests {
         let mut report = Report::default();
         report.failed("files", "no curl");
         assert!(!report.all_met() && report.table().contains("no curl"));
+    }
+
+    #[test]
+    fn what_cannot_be_measured_here_says_why_and_fails_nothing() {
+        let mut report = Report::default();
+        report.not_measured(5, "beside Python", "python3 does not start");
+        assert!(report.all_met());
+        assert!(report.page().contains("| 5 | beside Python | not measured |  |  | python3 does not start |"));
+        assert!(report.table().contains("not measured"));
+        assert!(serde_json::from_str::<Value>(&report.json()).unwrap()["rows"][0]["value"].is_null());
     }
 }

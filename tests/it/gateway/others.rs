@@ -73,6 +73,9 @@ async fn two_callers_see_their_own_and_the_service_gets_a_digest_of_who_they_are
             let count = answer["result"][list].as_array().unwrap_or_else(|| panic!("{method}: {answer}")).len();
             assert_eq!(count, if method == "runs/list" { 2 } else { 1 }, "{subject} {method}: {answer}");
         }
+        // Nor are others in its pages.
+        let whole = world.call(subject, "partitions/list", json!({})).await["result"].clone();
+        assert_eq!(world.call(subject, "partitions/list", json!({"limit": 1})).await["result"], whole, "{subject}");
     }
     // The caller's token is the gateway's own affair.
     let token = world.issuer.token("ada");
@@ -123,6 +126,7 @@ fn attempts(ada: &Person, emulator: &Value) -> Vec<(String, Value)> {
         ("monitor", json!({})),
         ("agents/show", json!({})),
         ("partitions/list", json!({})),
+        ("partitions/list", json!({"limit": 1})),
         ("chats/list", json!({})),
     ] {
         let mut add = |more: &Value| {

@@ -6,7 +6,7 @@ use crate::support::finish;
 const CALLS: u64 = 10;
 
 /// How often the store ran a command, scripts' own among them.
-fn count(info: &str, command: &str) -> u64 {
+pub(super) fn count(info: &str, command: &str) -> u64 {
     let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
     line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
 }

@@ -22,6 +22,8 @@ fn scripts() -> Vec<(String, Vec<&'static [&'static str]>)> {
     const NONE: &[&str] = &[""];
     const NOW: &[&str] = &["100", "200"];
     const FIELD: &[&str] = &["session", "conversation", "context"];
+    const FROM: &[&str] = &["-", "[o1:", "(o1:"];
+    const TO: &[&str] = &["+", "(o2:", "(o2;"];
     const LONG: &[&str] = &["1000000"];
     macro_rules! script {
         ($file:literal) => {
@@ -69,6 +71,10 @@ fn scripts() -> Vec<(String, Vec<&'static [&'static str]>)> {
         (script!("forget_runs.lua"), vec![process, run]),
         (script!("runs.lua"), vec![]),
         (script!("list.lua"), vec![]),
+        (script!("page.lua"), vec![FROM, TO, &["1", "2"]]),
+        (script!("put_in_order.lua") + &script!("page.lua"), vec![FROM, TO, &["1", "2"]]),
+        // As an earlier version of this program wrote it.
+        ("return redis.call('ZADD', KEYS[1] .. ':ps', ARGV[1], ARGV[2])".to_owned(), vec![NOW, &["o1:", "o2:"]]),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! The definition of the command line says what the last word is. The flags before it say which agent and whose state. Nothing is
 //! prompted for, no error is shown, and the shell does not wait for long.
 
+use super::partitions::whole_list;
 use super::{Syntax, scope_mut};
 use crate::exit;
 use crate::failure::Failure;
@@ -95,8 +96,7 @@ fn known(wanted: &Wanted, hooks: Hooks, syntax: Syntax) -> Result<Vec<String>, F
             typed::<runs::List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect()
         }
         Kind::Partition => {
-            let params = partitions::ListParams::default();
-            let raw = scope.call::<partitions::List>(hooks, params)?;
+            let raw = whole_list(scope, hooks, &partitions::ListParams::default())?;
             typed::<partitions::List>(&raw)?.partitions.iter().map(|partition| partition.id.to_string()).collect()
         }
         Kind::Profile => Vec::new(),

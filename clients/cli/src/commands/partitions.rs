@@ -4,16 +4,22 @@ use super::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::typed;
+use crate::line::call::{misunderstood, typed};
 use crate::scope::target::parse;
 use crate::scope::{Listed, ScopeFlags};
 use crate::show;
 use crate::show::table::{Output, table};
 use clap::{Args, Subcommand};
+use cupola_protocol::Method as _;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::PartitionId;
 use cupola_protocol::partitions::{
-    Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, PartitionInfo,
+    Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, MAX_PAGE, PartitionInfo,
 };
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+use std::cmp::Reverse;
 
 pub(crate) const HELP: &str = "\
 Forgetting makes the next call start a new session and a new conversation. The old ones, and the session's files, stay at \
@@ -67,7 +73,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::List { output, scope } => {
             let Listed { target, isolation, any_agent } = scope.listed()?;
-            let raw = scope.call::<List>(hooks, ListParams { target, isolation, any_agent })?;
+            let params = ListParams { target, isolation, any_agent, ..ListParams::default() };
+            let raw = whole_list(scope, hooks, &params)?;
             match output.unwrap_or_else(Output::usual) {
                 Output::Json => show::print_json(&raw)?,
                 Output::Table => show::print(&partitions(&typed::<List>(&raw)?))?,
@@ -90,13 +97,46 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
+/// An answer as the daemon gives it, with what this version does not know.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    partitions: Vec<Value>,
+    #[serde(default, skip_serializing)]
+    next: Option<String>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// The whole list as the daemon would give it at once, the most recently used first. It is read in pages, because it can be longer than a
+/// message, and so that the daemon's other calls do not wait for it.
+pub(super) fn whole_list(scope: &ScopeFlags, hooks: Hooks, params: &ListParams) -> Result<Box<RawValue>, Failure> {
+    let page = |after| {
+        let params = ListParams { limit: Some(MAX_PAGE), after, ..params.clone() };
+        let raw = scope.call::<List>(hooks, params)?;
+        serde_json::from_str::<Answer>(raw.get()).map_err(|error| misunderstood(List::NAME, &error))
+    };
+    let mut whole = match page(None) {
+        // A daemon or a gateway of an earlier version has no pages. Whatever else it refuses, it refuses again.
+        Err(failure) if failure.is(ErrorKind::InvalidParams) => return scope.call::<List>(hooks, params.clone()),
+        first => first?,
+    };
+    while let Some(end) = whole.next.take() {
+        let mut more = page(Some(end))?;
+        whole.partitions.append(&mut more.partitions);
+        whole.next = more.next;
+    }
+    // Times have one form, and so the order of their texts. Partitions of the same second keep that of their pages.
+    whole.partitions.sort_by_cached_key(|partition| Reverse(partition["updatedAt"].as_str().map(ToOwned::to_owned)));
+    to_raw_value(&whole).map_err(|error| misunderstood(List::NAME, &error))
+}
+
 /// The partition of this id, or the only one whose id begins like that.
 fn partition(given: &str, scope: &ScopeFlags, hooks: Hooks) -> Result<PartitionId, Failure> {
     let refused = match parse("ID", given) {
         Ok(id) => return Ok(id),
         Err(failure) => failure,
     };
-    let listed = typed::<List>(&scope.call::<List>(hooks, ListParams::default())?)?;
+    let listed = typed::<List>(&whole_list(scope, hooks, &ListParams::default())?)?;
     let known: Vec<_> = listed.partitions.iter().map(|partition| partition.id.to_string()).collect();
     match short_id::whole(given, &known)? {
         Some(id) => parse("ID", &id),

@@ -7,7 +7,8 @@ import type { PartitionForgetResponse, PartitionListResponse } from "../protocol
 export class Partitions extends Calls {
     /**
      * What is saved for the client's agent; those with `own` belong to the client's isolation. With `anyAgent`, what is
-     * saved for every agent in the same emulator or project, without marking any as `own`.
+     * saved for every agent in the same emulator or project, without marking any as `own`. With `limit` or `after`, a page
+     * of it in the order of keys; its `next`, if it has one, is `after` for the page behind it.
      */
     list(options: Options<"partitions/list"> = {}): Promise<PartitionListResponse> {
         return options.anyAgent ? this.ofPlace("partitions/list", options) : this.scoped("partitions/list", options);

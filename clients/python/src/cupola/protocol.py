@@ -2021,13 +2021,26 @@ class PartitionListParams(TypedDict, total=False):
     or this machine for a local agent. Needs `target`; cannot be combined with `isolation`, which
     belongs to one agent.
     """
+    limit: int
+    """How many at most, from 1; 1000 when only `after` is given, and never more than that."""
+    after: str
+    """Only those after this place in the order of pages: `next` of the page before, which was read
+    with the same `target`, `isolation` and `anyAgent`.
+    """
 
 
-class PartitionListResponse(TypedDict):
+class _PartitionListResponse(TypedDict):
+    partitions: list[PartitionInfo]
+    """The most recently used first; in a page, in the order of their keys. A bound connection sees
+    only its own.
+    """
+
+
+class PartitionListResponse(_PartitionListResponse, total=False):
     """What is saved."""
 
-    partitions: list[PartitionInfo]
-    """The most recently used first. A bound connection sees only its own."""
+    next: str
+    """Where this page ends: pass it as `after` for more. Missing when there are no more."""
 
 
 class _ProgramInfo(TypedDict):

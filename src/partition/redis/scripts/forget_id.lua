@@ -15,7 +15,6 @@ for _, partition in ipairs(redis.call('SMEMBERS', index)) do
     if redis.call('HGET', base .. ':p:' .. partition, field) == id then
       redis.call('HDEL', base .. ':p:' .. partition, field)
       redis.call('HSET', base .. ':p:' .. partition, 'at', now)
-      redis.call('ZADD', base .. ':ps', now, partition)
       -- The next session is another one.
       if kind == 's' then redis.call('INCR', base .. ':g:' .. partition) end
     end

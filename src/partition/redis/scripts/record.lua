@@ -19,7 +19,8 @@ local function save(base, lock, token, field, id, agent, owner, version, now)
   local before = redis.call('HGET', record, field)
   if kind == 's' and before and before ~= id then redis.call('SREM', base .. ':si:' .. before, partition) end
   redis.call('HSET', record, 'agent', agent, 'owner', owner, 'version', version, field, id, 'at', now)
-  redis.call('ZADD', base .. ':ps', now, partition)
+  -- Where all scores are the same, the store keeps the order of the keys.
+  redis.call('ZADD', base .. ':ps', '0', partition)
   redis.call('HSETNX', base .. ':' .. kind .. ':' .. id, 'owner', owner)
   redis.call('SADD', base .. ':' .. kind .. 'i:' .. id, partition)
 end

@@ -4,6 +4,7 @@
 use mlua::{Function, IntoLua as _, Lua, Table, Value as LuaValue, Variadic};
 use redis::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a key has.
@@ -159,6 +160,24 @@ impl Keys {
             }
             ["ZREM", key, member] => number(usize::from(self.sorted(key).remove(member).is_some())),
             ["ZCARD", key] => number(self.sorted(key).len()),
+            ["ZREVRANGE", key, "0", "0", "WITHSCORES"] => {
+                let highest = self.sorted(key).iter().max_by_key(|(member, score)| (**score, member.as_str()));
+                let highest = highest.map(|(member, score)| [member.clone(), score.to_string()]);
+                Answer::List(highest.into_iter().flatten().map(Answer::Text).collect())
+            }
+            ["ZRANGEBYLEX", key, from, to, "LIMIT", "0", most] => {
+                let bound = |text: &str, is_first: bool| match (text.split_at_checked(1), is_first) {
+                    (Some(("-", _)), true) | (Some(("+", _)), false) => Bound::Unbounded,
+                    (Some(("[", key)), _) => Bound::Included(key.to_owned()),
+                    (Some(("(", key)), _) => Bound::Excluded(key.to_owned()),
+                    _ => panic!("{words:?}"),
+                };
+                let members = self.sorted(key);
+                assert!(members.values().all(|score| *score == 0), "the store has no such order here: {members:?}");
+                let within = members.range((bound(from, true), bound(to, false)));
+                let within = within.take(most.parse().unwrap());
+                Answer::List(within.map(|(member, _)| Answer::Text(member.clone())).collect())
+            }
             ["ZREVRANGE", key, from, "-1"] => {
                 let mut members: Vec<_> =
                     self.sorted(key).iter().map(|(member, score)| (*score, member.clone())).collect();

@@ -10,9 +10,12 @@ from .group import AsyncGroup
 class AsyncPartitions(AsyncGroup):
     """What the daemon has saved. The service is not touched, and no key is shown."""
 
-    async def list(self, *, any_agent: bool = False) -> PartitionListResponse:
+    async def list(
+        self, *, any_agent: bool = False, limit: int | None = None, after: str | None = None
+    ) -> PartitionListResponse:
         """What is saved for the client's agent; `own` are those of the client's isolation. With `any_agent`, what is saved for
-        every agent in the same emulator or project, without marking any as `own`.
+        every agent in the same emulator or project, without marking any as `own`. With `limit` or `after`, a page of it in
+        the order of keys; its `next`, if it has one, is `after` for the page behind it.
 
         >>> answer = await client.invoke("hello").wait()
         >>> partitions = (await client.partitions.list())["partitions"]
@@ -26,7 +29,8 @@ class AsyncPartitions(AsyncGroup):
         elif "target" in scope:
             # Without it no partition is the client's own.
             scope.setdefault("isolation", {})
-        result: PartitionListResponse = await self._line.call("partitions/list", {**scope, **given(any_agent=any_agent)})
+        params = {**scope, **given(any_agent=any_agent, limit=limit, after=after)}
+        result: PartitionListResponse = await self._line.call("partitions/list", params)
         return result
 
     async def forget(self, id: str | None = None) -> PartitionForgetResponse:

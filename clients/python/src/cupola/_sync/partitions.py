@@ -11,9 +11,12 @@ from .group import Group
 class Partitions(Group):
     """What the daemon has saved. The service is not touched, and no key is shown."""
 
-    def list(self, *, any_agent: bool = False) -> PartitionListResponse:
+    def list(
+        self, *, any_agent: bool = False, limit: int | None = None, after: str | None = None
+    ) -> PartitionListResponse:
         """What is saved for the client's agent; `own` are those of the client's isolation. With `any_agent`, what is saved for
-        every agent in the same emulator or project, without marking any as `own`.
+        every agent in the same emulator or project, without marking any as `own`. With `limit` or `after`, a page of it in
+        the order of keys; its `next`, if it has one, is `after` for the page behind it.
 
         >>> answer = client.invoke("hello").wait()
         >>> partitions = client.partitions.list()["partitions"]
@@ -27,7 +30,8 @@ class Partitions(Group):
         elif "target" in scope:
             # Without it no partition is the client's own.
             scope.setdefault("isolation", {})
-        result: PartitionListResponse = self._line.call("partitions/list", {**scope, **given(any_agent=any_agent)})
+        params = {**scope, **given(any_agent=any_agent, limit=limit, after=after)}
+        result: PartitionListResponse = self._line.call("partitions/list", params)
         return result
 
     def forget(self, id: str | None = None) -> PartitionForgetResponse:

@@ -1,26 +1,27 @@
 //! One call on a connection: newline-delimited JSON out, its events and exactly one answer back.
 //!
-//! A greeting goes ahead of the call. Its answer shows that the daemon works, and which version it is.
-//!
-//! Messages are read with borrowed types and raw JSON: fields that are not needed are never parsed into a tree.
+//! - [`greeting`]: shows that the daemon works, and which version it is
+//! - [`message`]: what the daemon sends
 
+mod greeting;
+mod message;
+
+use self::greeting::Proof;
+use self::message::{Message, Progress, error_object, is_refusal_to_begin};
 use super::ahead::Ahead;
 use super::continued::Continued;
 use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
 use super::stream::{self, Stream};
-use super::version::{self, Greeted};
 use crate::failure::Failure;
 use crate::terminal::waiting;
-use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
-use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
-use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
+use cupola_protocol::Method;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::rpc::{Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
 use cupola_protocol::runs::Attach;
-use cupola_protocol::{Method, PROTOCOL_VERSION};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -29,13 +30,8 @@ use std::time::Duration;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// The id of the one call a command makes.
 pub(crate) const CALL: Id = Id::Number(1);
-/// The id of the greeting ahead of it.
-const GREETING: Id = Id::Number(0);
 /// The id of a call that is made beside it.
 pub(super) const BESIDE: Id = Id::Number(3);
-/// How long a daemon may be silent about a call on a connection that was kept before it is greeted again. Most calls are answered, or
-/// have their first event, sooner.
-const SOON: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
 /// A line buffer above this many bytes is given back between two calls.
 const KEPT_LINE_BYTES: usize = 64 * 1024;
 
@@ -67,17 +63,6 @@ pub(crate) type Again = Box<dyn FnOnce() -> Option<Result<Connection, Failure>>>
 /// Sends an encoded call to the daemon that runs then, or to one that is started.
 pub(crate) type Ask = Box<dyn Fn(Vec<u8>) -> Result<Connection, Failure>>;
 
-/// What shows that the daemon which gets a call works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    /// It has spoken.
-    Word,
-    /// Nothing yet: the call is sent on a connection that was kept.
-    Awaited,
-    /// It was greeted after such a call. So it may have read the call, and left the greeting unread.
-    GreetedAgain,
-}
-
 /// A connection between two calls.
 pub(crate) struct Idle {
     reader: BufReader<Ahead>,
@@ -108,28 +93,6 @@ impl Unbegun {
             Self::Stopping(failure) | Self::Otherwise(failure) => failure,
         }
     }
-}
-
-/// Anything the daemon sends. As [`cupola_protocol::rpc::Incoming`], borrowed from the line.
-#[derive(Deserialize)]
-struct Message<'line> {
-    #[serde(default)]
-    id: Option<Id>,
-    #[serde(default, borrow)]
-    method: Option<Cow<'line, str>>,
-    #[serde(default, borrow)]
-    params: Option<&'line RawValue>,
-    #[serde(default, borrow)]
-    result: Option<&'line RawValue>,
-    #[serde(default, borrow)]
-    error: Option<&'line RawValue>,
-}
-
-/// `params` of `$/progress`, whose token can only be ours.
-#[derive(Deserialize)]
-struct Progress<'line> {
-    #[serde(borrow)]
-    value: &'line RawValue,
 }
 
 /// One event of the call under way.
@@ -236,40 +199,6 @@ impl Connection {
         })
     }
 
-    /// Greets the daemon and waits for its first word, for a limited time. With `bind`, has the connection bound.
-    pub(crate) fn greet(&mut self, bind: Option<&Bind>, patience: &Patience) -> Result<Greeted, Unbegun> {
-        let program =
-            ProgramInfo { name: "cupola-cli".to_owned(), version: Some(crate::environment::version().to_owned()) };
-        let protocol_versions = Some(vec![PROTOCOL_VERSION]);
-        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: bind.cloned() };
-        let mut bytes = Vec::new();
-        append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params)).map_err(Unbegun::Otherwise)?;
-        self.offer(&bytes, patience)?;
-        self.first_word(patience)?;
-        loop {
-            self.read_line(Some(patience.first_word())).map_err(|error| self.unbegun(&error, patience))?;
-            let message: Message<'_> =
-                serde_json::from_slice(&self.line).map_err(|error| Unbegun::Otherwise(garbage(&error)))?;
-            if message.method.is_some() || !matches!(message.id, None | Some(GREETING)) {
-                continue;
-            }
-            if let Some(error) = message.error.map(error_object) {
-                return match error.data.as_ref().map(|data| data.kind) {
-                    Some(ErrorKind::ShuttingDown) => Err(Unbegun::Stopping(Failure::Call(Box::new(error)))),
-                    Some(ErrorKind::Overloaded) => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
-                    _ if bind.is_some() => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
-                    // It has spoken. What it makes of the call, it will say.
-                    _ => Ok(Greeted::default()),
-                };
-            }
-            let greeted = Greeted::of(message.result.unwrap_or(RawValue::NULL));
-            if bind.is_some() && !greeted.is_bound() {
-                return Err(Unbegun::Otherwise(version::too_old_to_bind()));
-            }
-            return Ok(greeted);
-        }
-    }
-
     /// Sends an encoded call. If this fails the daemon has not begun it: a call is whole only with its newline, its last byte.
     pub(crate) fn offer(&mut self, call: &[u8], patience: &Patience) -> Result<(), Unbegun> {
         self.reader.get_mut().limit(Some(patience.first_word())).map_err(|error| self.unbegun(&error, patience))?;
@@ -295,15 +224,6 @@ impl Connection {
     /// A second answer is to come, to what was sent with the call.
     pub(crate) fn awaits_beside(&mut self, awaits: bool) {
         self.awaits_beside = awaits;
-    }
-
-    /// Waits until the daemon has said anything, or has gone.
-    fn first_word(&mut self, patience: &Patience) -> Result<(), Unbegun> {
-        match fill(&mut self.reader) {
-            Ok([]) => Err(self.unbegun(&io::Error::from(io::ErrorKind::UnexpectedEof), patience)),
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.unbegun(&error, patience)),
-        }
     }
 
     fn unbegun(&self, error: &io::Error, patience: &Patience) -> Unbegun {
@@ -414,28 +334,6 @@ impl Connection {
         }
     }
 
-    /// Waits until the daemon has said anything about a call on a connection that was kept. One that says nothing for a while is greeted
-    /// again: it answers that at once, however long the call takes, or it hangs.
-    fn proven(&mut self) -> io::Result<()> {
-        if self.proof != Proof::Awaited {
-            return Ok(());
-        }
-        self.proof = Proof::Word;
-        self.reader.get_mut().limit(Some(SOON))?;
-        match fill(&mut self.reader) {
-            Err(error) if stream::is_over(&error) => {}
-            other => return other.map(drop),
-        }
-        let mut greeting = Vec::new();
-        if append(&mut greeting, &Request::call(GREETING, Initialize::NAME, InitializeParams::default())).is_ok() {
-            self.proof = Proof::GreetedAgain;
-            // Why it could not be sent, the next read says.
-            let _ = self.send(&greeting);
-        }
-        self.reader.get_mut().limit(Some(self.patience.first_word()))?;
-        fill(&mut self.reader).map(drop)
-    }
-
     /// The call has its answer; this waits for the answer to what was sent beside it, whatever that says.
     fn wait_for_beside(&mut self) {
         while self.awaits_beside {
@@ -517,13 +415,6 @@ fn fill(reader: &mut BufReader<Ahead>) -> io::Result<&[u8]> {
     Ok(reader.buffer())
 }
 
-/// Did the daemon refuse to begin the call because it stops? What it had begun and cut is not to be sent again.
-fn is_refusal_to_begin(error: &ErrorData) -> bool {
-    // A turn says whether it ran; of other calls a run's id shows that one had begun.
-    let is_unbegun = error.turn.map_or(error.run_id.is_none(), |turn| turn == Turn::NotRun);
-    error.kind == ErrorKind::ShuttingDown && error.retryable && is_unbegun
-}
-
 /// A call as it travels, with its newline.
 pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
     encode_as::<M>(CALL, params)
@@ -550,23 +441,6 @@ fn append<Params: Serialize>(bytes: &mut Vec<u8>, request: &Request<Params>) -> 
         .map_err(|error| Failure::usage(format!("the request cannot be written as JSON: {error}")))?;
     bytes.push(b'\n');
     Ok(())
-}
-
-/// An error of a newer daemon may have a kind this program does not know: its message and number are kept.
-fn error_object(raw: &RawValue) -> ErrorObject {
-    #[derive(Deserialize)]
-    struct Bare {
-        #[serde(default)]
-        code: i32,
-        #[serde(default)]
-        message: String,
-    }
-    serde_json::from_str(raw.get()).unwrap_or_else(|_| {
-        let bare = serde_json::from_str(raw.get())
-            .unwrap_or(Bare { code: 0, message: format!("the daemon answered with an error: {raw}") });
-        let known = ErrorKind::ALL.iter().find(|kind| kind.code() == bare.code);
-        ErrorObject { code: bare.code, message: bare.message, data: known.map(|kind| ErrorData::new(*kind)) }
-    })
 }
 
 /// The connection ended before the answer.

@@ -19,7 +19,7 @@ use std::time::Duration;
 const GREETING: Id = Id::Number(0);
 /// How long a daemon may be silent about a call on a connection that was kept before it is greeted again. Most calls are answered, or
 /// have their first event, sooner.
-const SOON: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
+const SOON: Duration = Duration::from_secs(1);
 
 /// What shows that the daemon which gets a call works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -121,7 +121,7 @@ impl fmt::Debug for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::stream::Stream;
+    use crate::line::stream::{self, Stream};
     use cupola_protocol::status::{Status, StatusParams};
     use serde_json::json;
     use std::io::{Read as _, Write as _};
@@ -188,13 +188,18 @@ mod tests {
     fn one_that_a_thread_reads_ahead_is_not_used_once_the_thread_has_read_something() {
         let (kept, own) = (Kept::default(), bind(&emulator(), "acme", &["invoke"]));
         let (client, mut daemon) = Stream::pair().unwrap();
+        let socket = client.try_clone().unwrap();
         let mut connection = Connection::new(client);
         connection.read_ahead();
         kept.keep_for(LONG, &own, connection);
         let connection = kept.take(&own).unwrap();
         daemon.write_all(b"{}").unwrap();
-        kept.keep_for(LONG, &own, connection);
         let until = Instant::now() + PATIENCE;
+        // From then on only what the thread has read shows it.
+        while !stream::is_quiet(&socket) {
+            assert!(Instant::now() < until, "the thread does not read");
+        }
+        kept.keep_for(LONG, &own, connection);
         while let Some(connection) = kept.take(&own) {
             assert!(Instant::now() < until, "what it said would be taken for an answer");
             kept.keep_for(LONG, &own, connection);

@@ -7,9 +7,9 @@
 mod forms;
 mod refusal;
 
-use crate::commands::{Command, Syntax, invoke};
+use crate::commands::{Command, Syntax};
 use crate::exit;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 
 /// A resident, isolated line to Microsoft Foundry hosted agents.
@@ -33,21 +33,6 @@ The daemon keeps tokens and connections warm and, per isolation key, the session
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"";
 
-/// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
-#[derive(Debug, Parser)]
-#[command(name = "cupola", version = crate::environment::version(), disable_help_subcommand = true, args_override_self = true)]
-struct InvokeAlone {
-    #[command(subcommand)]
-    command: OnlyInvoke,
-}
-
-#[derive(Debug, Subcommand)]
-enum OnlyInvoke {
-    /// Send a message to an agent and print its answer
-    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
-    Invoke(invoke::Flags),
-}
-
 /// What people type who know other tools, and what it stands for. `cupola logs` is an alias of `cupola monitor`.
 const SYNONYMS: [(&str, &[&str]); 3] =
     [("version", &["--version"]), ("show", &["agents", "show"]), ("login", &["auth", "login"])];
@@ -65,18 +50,18 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         arguments.splice(1..2, meant.iter().map(OsString::from));
     }
     let forms::Rewritten { line, notices } = forms::rewritten(arguments, definition);
-    if line.get(1).is_some_and(|command| command == "invoke") {
-        let invoke = InvokeAlone::try_parse_from(line).map_err(refusal::of_invoke)?;
-        let OnlyInvoke::Invoke(flags) = invoke.command;
-        return Ok(Arguments { command: Command::Invoke(flags), notices });
-    }
-    let parsed = Arguments::try_parse_from(&line).map_err(|error| refusal::of_command(error, &line, definition))?;
+    let parsed = Arguments::try_parse_from(&line).map_err(|error| match line.get(1) {
+        Some(command) if command == "invoke" => refusal::of_invoke(error),
+        _ => refusal::of_command(error, &line, definition),
+    })?;
     Ok(Arguments { notices, ..parsed })
 }
 
 /// The definition of every command, for completions and manual pages.
 fn definition() -> clap::Command {
-    Arguments::command()
+    let mut definition = Arguments::command();
+    definition.build();
+    definition
 }
 
 /// The syntax, for the commands that need it themselves.
@@ -102,6 +87,15 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_a_command_are_defined_when_it_is_called() {
+        let flags = |program: &clap::Command| -> usize {
+            program.get_subcommands().map(|command| command.get_arguments().count()).sum()
+        };
+        assert_eq!(flags(&Arguments::command()), 0, "flags of commands that nobody has called");
+        assert!(flags(&definition()) > 100);
+    }
+
+    #[test]
     fn paragraphs_of_help_are_broken_by_the_terminal_alone() {
         let help = definition()
             .get_subcommands()
@@ -114,15 +108,6 @@ mod tests {
                 assert!(pair.iter().any(|line| line.is_empty()), "a line ends where the source's does: {pair:?}");
             }
         }
-    }
-
-    #[test]
-    fn invoke_alone_is_the_same_command() {
-        let help = |mut command: clap::Command| {
-            command.build();
-            command.find_subcommand_mut("invoke").unwrap().render_long_help().to_string()
-        };
-        assert_eq!(help(InvokeAlone::command()), help(definition()));
     }
 
     #[test]

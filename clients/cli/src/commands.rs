@@ -44,93 +44,116 @@ use crate::scope::ScopeFlags;
 use crate::scope::choice;
 use crate::terminal::waiting;
 use crate::{environment, exit, terminal};
-use clap::Subcommand;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The commands.
-#[expect(clippy::large_enum_variant, reason = "a process has one command, so its size does not matter")]
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+/// Makes [`Command`]: as `derive(Subcommand)` does, but the flags of a command are defined only when it is the one that is called. All
+/// of them together take longer than the rest of a warm call. A command has the name of its module.
+macro_rules! commands {
+    ($( #[doc = $about:literal] $command:ident($module:ident): $($method:ident($value:expr)).+; )+) => {
+        /// The commands.
+        #[expect(clippy::large_enum_variant, reason = "a process has one command, so its size does not matter")]
+        #[derive(Debug)]
+        pub(crate) enum Command {
+            $( #[doc = $about] $command($module::Flags), )+
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(program: clap::Command) -> clap::Command {
+                program$(.subcommand(
+                    clap::Command::new(stringify!($module))
+                        .about($about.trim_ascii())
+                        $(.$method($value))+
+                        .defer($module::Flags::augment_args),
+                ))+
+            }
+
+            fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+                Self::augment_subcommands(program)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$(stringify!($module)),+].contains(&name)
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                Self::from_arg_matches_mut(&mut matches.clone())
+            }
+
+            fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, clap::Error> {
+                match matches.remove_subcommand() {
+                    $( Some((name, mut flags)) if name == stringify!($module) => {
+                        $module::Flags::from_arg_matches_mut(&mut flags).map(Self::$command)
+                    } )+
+                    // The definition requires one of them.
+                    _ => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                Self::from_arg_matches(matches).map(|command| *self = command)
+            }
+        }
+    };
+}
+
+commands! {
     /// Send a message to an agent and print its answer
-    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
-    Invoke(invoke::Flags),
+    Invoke(invoke): after_help(invoke::HELP).override_usage(invoke::USAGE);
     /// List, show, follow and cancel runs
-    #[command(after_help = runs::HELP)]
-    Runs(runs::Flags),
+    Runs(runs): after_help(runs::HELP);
     /// Show, follow and cancel invocations, as azd does; see also `runs`
-    #[command(after_help = invocations::HELP)]
-    Invocations(invocations::Flags),
+    Invocations(invocations): after_help(invocations::HELP);
     /// Talk to an agent, turn by turn
-    #[command(after_help = chat::HELP)]
-    Chat(chat::Flags),
+    Chat(chat): after_help(chat::HELP);
     /// Create, list, show, select, stop and delete sessions
-    #[command(after_help = sessions::HELP)]
-    Sessions(sessions::Flags),
+    Sessions(sessions): after_help(sessions::HELP);
     /// Upload, download, list and delete a session's files
-    #[command(after_help = files::HELP)]
-    Files(files::Flags),
+    Files(files): after_help(files::HELP);
     /// List a project's agents, and show how an agent isolates its users
-    #[command(after_help = agents::HELP)]
-    Agents(agents::Flags),
+    Agents(agents): after_help(agents::HELP);
     /// List and forget saved sessions and conversations
-    #[command(after_help = partitions::HELP)]
-    Partitions(partitions::Flags),
+    Partitions(partitions): after_help(partitions::HELP);
     /// Import sessions saved by another tool
-    #[command(after_help = import::HELP)]
-    Import(import::Flags),
+    Import(import): after_help(import::HELP);
     /// Print a session's log, or follow it
-    #[command(alias = "logs", after_help = monitor::HELP)]
-    Monitor(monitor::Flags),
+    Monitor(monitor): alias("logs").after_help(monitor::HELP);
     /// Show the daemon's status
-    #[command(after_help = status::HELP)]
-    Status(status::Flags),
+    Status(status): after_help(status::HELP);
     /// Watch what the daemon is doing
-    #[command(after_help = top::HELP)]
-    Top(top::Flags),
+    Top(top): after_help(top::HELP);
     /// Check everything a call needs, and suggest how to fix problems
-    #[command(after_help = doctor::HELP)]
-    Doctor(doctor::Flags),
+    Doctor(doctor): after_help(doctor::HELP);
     /// Show sign-in and token status, or forget the tokens
-    #[command(after_help = auth::HELP)]
-    Auth(auth::Flags),
+    Auth(auth): after_help(auth::HELP);
     /// Stop the daemon
-    #[command(after_help = stop::HELP)]
-    Stop(stop::Flags),
+    Stop(stop): after_help(stop::HELP);
     /// Print the daemon's socket, and start the daemon if it is not running
-    #[command(after_help = socket::HELP)]
-    Socket(socket::Flags),
+    Socket(socket): after_help(socket::HELP);
     /// Connect standard input and output to the daemon, for programs that start a child process
-    #[command(after_help = attach::HELP)]
-    Attach(attach::Flags),
+    Attach(attach): after_help(attach::HELP);
     /// Serve hosted agents to an editor over the Agent Client Protocol
-    #[command(after_help = acp::HELP)]
-    Acp(acp::Flags),
+    Acp(acp): after_help(acp::HELP);
     /// Offer agents as tools to programs that speak the Model Context Protocol
-    #[command(after_help = mcp::HELP)]
-    Mcp(mcp::Flags),
+    Mcp(mcp): after_help(mcp::HELP);
     /// Run the daemon in this terminal
-    #[command(after_help = serve::HELP)]
-    Serve(serve::Flags),
+    Serve(serve): after_help(serve::HELP);
     /// Serve agents over HTTPS to callers who prove who they are
-    #[command(after_help = gateway::HELP)]
-    Gateway(gateway::Flags),
+    Gateway(gateway): after_help(gateway::HELP);
     /// Run an emulator of Foundry's data plane in this terminal
-    #[command(after_help = emulator::HELP)]
-    Emulator(emulator::Flags),
+    Emulator(emulator): after_help(emulator::HELP);
     /// Check whether a service answers as the wire contract says
-    #[command(after_help = conformance::HELP)]
-    Conformance(conformance::Flags),
+    Conformance(conformance): after_help(conformance::HELP);
     /// Print a completion script for a shell
-    #[command(after_help = completions::HELP)]
-    Completions(completions::Flags),
+    Completions(completions): after_help(completions::HELP);
     /// Print what could stand at the end of a command line, for the completion scripts
-    #[command(hide = true)]
-    Complete(complete::Flags),
+    Complete(complete): hide(true);
     /// Write the manual pages to a directory
-    #[command(after_help = man::HELP)]
-    Man(man::Flags),
+    Man(man): after_help(man::HELP);
 }
 
 /// The syntax of the whole command line, for the commands that need it: it is defined above them.

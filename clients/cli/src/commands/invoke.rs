@@ -61,6 +61,7 @@ Examples:
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, Args)]
+#[command(mut_arg("local", |local| local.short('l')))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Flags {
     /// The message, preceded by the agent unless --agent-name is given. `-` reads the message from standard input

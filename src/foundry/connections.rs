@@ -4,7 +4,7 @@
 use super::error::FoundryError;
 use super::plain::PlainClient;
 use super::retry::Failure;
-use super::timing::{CALL_LIMIT, CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
+use super::timing::{CALL_LIMIT, CONNECT_LIMIT, IDLE_CONNECTION, IDLE_CONNECTIONS, TCP_KEEPALIVE};
 use super::url::{Address, AllowedHosts};
 use crate::auth::Account;
 use crate::system::proxies::Proxies;
@@ -14,10 +14,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// Unused connections that are kept per host: enough for a burst of calls. After two hundred streams at once the others are
-/// closed, because each holds buffers here and at the other end.
-pub(super) const IDLE_CONNECTIONS: usize = 8;
 
 /// How many bytes of one answer over HTTP/2 may be unread: enough for 5 MB a second when the service is 50 ms away.
 const STREAM_WINDOW: u32 = 256 * 1024;

@@ -2,7 +2,7 @@
 //! informational answers (1xx) of a peer be counted, which hyper otherwise skips for as long as they come. Over TLS, that is
 //! to the service, the call's time limit is the only bound on them.
 
-use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
+use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, IDLE_CONNECTIONS, TCP_KEEPALIVE};
 use http::header::HOST;
 use http::uri::{Authority, Parts, Scheme};
 use http::{HeaderValue, Uri};
@@ -44,7 +44,8 @@ impl PlainClient {
         connector.set_nodelay(true);
         connector.set_keepalive(Some(TCP_KEEPALIVE));
         let mut builder = Client::builder(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_CONNECTION);
+        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
+        builder.pool_idle_timeout(IDLE_CONNECTION).pool_max_idle_per_host(IDLE_CONNECTIONS);
         Self { client: builder.build(connector), resolve: resolve.to_vec() }
     }
 
@@ -88,6 +89,10 @@ impl PlainClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::{Barrier, mpsc};
 
     #[test]
     fn a_host_with_a_fixed_address_is_reached_there_under_its_own_name() {
@@ -103,5 +108,38 @@ mod tests {
             assert_eq!(request.uri().to_string(), uri);
             assert_eq!(request.headers().get(HOST).map(|value| value.to_str().unwrap()), host);
         }
+    }
+    #[tokio::test]
+    async fn after_many_requests_at_once_only_some_connections_are_kept() {
+        const REQUESTS: usize = IDLE_CONNECTIONS + 5;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (all_came, (closed, mut closing)) = (Arc::new(Barrier::new(REQUESTS)), mpsc::channel(REQUESTS));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (all_came, closed) = (Arc::clone(&all_came), closed.clone());
+                tokio::spawn(async move {
+                    let mut head = [0; 1024];
+                    assert!(stream.read(&mut head).await.unwrap() > 0);
+                    // So each has a connection of its own.
+                    all_came.wait().await;
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    assert_eq!(stream.read(&mut head).await.unwrap_or_default(), 0, "it is used again");
+                    closed.send(()).await.unwrap();
+                });
+            }
+        });
+        let client = PlainClient::new(&[]);
+        let asked = (0..REQUESTS).map(|_| async {
+            let url = format!("http://{address}/").parse().unwrap();
+            let answer = client.execute(reqwest::Request::new(reqwest::Method::GET, url)).await;
+            assert!(answer.is_ok_and(|answer| answer.status() == 204));
+        });
+        futures_util::future::join_all(asked).await;
+        for _ in IDLE_CONNECTIONS..REQUESTS {
+            let closed = tokio::time::timeout(CONNECT_LIMIT, closing.recv()).await;
+            closed.expect("an unused connection beyond the others is closed").unwrap();
+        }
+        assert!(closing.try_recv().is_err(), "the others are kept");
     }
 }

@@ -16,6 +16,7 @@ mod calls;
 mod chat;
 mod cli;
 mod conformance;
+mod connections;
 mod current_session;
 mod debug;
 mod deploy;

@@ -93,19 +93,21 @@ impl<E: Entry, End: Clone> Feed<E, End> {
     /// Returns once `entry` can be written without taking it from the fastest reader. There is one writer, which need not
     /// wait.
     pub async fn wait_for_room(&self, entry: &E) {
-        loop {
+        while !self.has_room(entry) {
             let read = self.read.notified();
             tokio::pin!(read);
             read.as_mut().enable();
-            {
-                let state = self.locked();
-                let fastest = state.readers.values().filter_map(|place| place.number()).max();
-                if fastest.is_none_or(|fastest| state.ring.drops_until(entry.bytes()) <= fastest) {
-                    return;
-                }
+            if self.has_room(entry) {
+                return;
             }
             read.await;
         }
+    }
+
+    fn has_room(&self, entry: &E) -> bool {
+        let state = self.locked();
+        let fastest = state.readers.values().filter_map(|place| place.number()).max();
+        fastest.is_none_or(|fastest| state.ring.drops_until(entry.bytes()) <= fastest)
     }
 
     /// Writes an entry.
@@ -116,7 +118,10 @@ impl<E: Entry, End: Clone> Feed<E, End> {
 
     /// Nothing more will be written. Only the first end counts.
     pub fn end(&self, end: End) {
-        self.locked().end.get_or_insert(end);
+        let mut state = self.locked();
+        state.end.get_or_insert(end);
+        state.ring.gather();
+        drop(state);
         self.ended.cancel();
         self.written.notify_waiters();
     }

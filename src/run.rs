@@ -332,7 +332,7 @@ impl Run {
         loop {
             let mut is_ahead = false;
             let joined = self.feed.join(|ring| {
-                let newest = ring.entries().next_back().map_or(ring.rest().number, |event| event.number());
+                let newest = ring.entries().next_back().map_or(ring.rest().number, Event::number);
                 is_ahead = after > newest;
                 place(ring, after)
             });

@@ -35,7 +35,7 @@ pub struct LogKey {
 }
 
 /// An event of a log, encoded once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LogLine {
     json: Box<RawValue>,
     part: LogPart,

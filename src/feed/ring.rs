@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Something that is written to a feed.
-pub trait Entry: Send + Sync + 'static {
+pub trait Entry: Clone + Send + Sync + 'static {
     /// What is left of entries that were dropped, for a reader that missed them.
     type Rest: Clone + Default + Send;
 
@@ -13,6 +13,12 @@ pub trait Entry: Send + Sync + 'static {
 
     /// It is dropped: adds to the rest what must not be lost with it.
     fn fold_into(&self, rest: &mut Self::Rest);
+
+    /// The stream has ended: the same entries, in as few pieces of memory as can be. Each small piece that is kept holds on to the page
+    /// it was made in, and the entries of many streams are made beside each other.
+    fn gathered(entries: Vec<Self>) -> Vec<Self> {
+        entries
+    }
 }
 
 /// How much is kept. At least one entry always is.
@@ -28,16 +34,43 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Ring<E: Entry> {
     limits: Limits,
-    entries: VecDeque<Arc<E>>,
+    entries: Entries<E>,
     bytes: usize,
     /// Number of the newest entry; 0 before the first.
     last: u64,
     rest: E::Rest,
 }
 
+/// The entries of a ring: one by one while more can come, and together afterwards.
+#[derive(Debug)]
+enum Entries<E> {
+    Coming(VecDeque<Arc<E>>),
+    Gathered(Vec<E>),
+}
+
+impl<E> Entries<E> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Coming(entries) => entries.len(),
+            Self::Gathered(entries) => entries.len(),
+        }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &E> {
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
+
+    fn get(&self, place: usize) -> Option<&E> {
+        match self {
+            Self::Coming(entries) => entries.get(place).map(|entry| &**entry),
+            Self::Gathered(entries) => entries.get(place),
+        }
+    }
+}
+
 impl<E: Entry> Ring<E> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, entries: VecDeque::new(), bytes: 0, last: 0, rest: E::Rest::default() }
+        Self { limits, entries: Entries::Coming(VecDeque::new()), bytes: 0, last: 0, rest: E::Rest::default() }
     }
 
     /// Number of the newest entry; 0 before the first.
@@ -61,27 +94,30 @@ impl<E: Entry> Ring<E> {
     }
 
     /// The entries that are kept, oldest first.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<E>> + ExactSizeIterator {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &E> {
         self.entries.iter()
     }
 
     /// What would be left if all were dropped.
     pub fn whole(&self) -> E::Rest {
         let mut rest = self.rest.clone();
-        self.entries.iter().for_each(|entry| entry.fold_into(&mut rest));
+        self.entries().for_each(|entry| entry.fold_into(&mut rest));
         rest
     }
 
     /// At most `most` entries after a number.
     pub(super) fn after(&self, number: u64, most: usize) -> Vec<Arc<E>> {
         let skipped = usize::try_from((number + 1).saturating_sub(self.first())).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skipped).take(most).cloned().collect()
+        match &self.entries {
+            Entries::Coming(entries) => entries.iter().skip(skipped).take(most).cloned().collect(),
+            Entries::Gathered(entries) => entries.iter().skip(skipped).take(most).cloned().map(Arc::new).collect(),
+        }
     }
 
     /// The last entry that is dropped when one of this many bytes is added; 0 when none is.
     pub(super) fn drops_until(&self, bytes: usize) -> u64 {
         let (mut count, mut left) = (0, self.bytes);
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             if self.entries.len() - count < self.limits.entries && left + bytes <= self.limits.bytes {
                 break;
             }
@@ -91,16 +127,27 @@ impl<E: Entry> Ring<E> {
         if count == 0 { 0 } else { self.first() + count as u64 - 1 }
     }
 
+    /// Adds an entry. Nothing comes after [`Self::gather`].
     pub(super) fn push(&mut self, entry: E) {
-        let dropped = self.drops_until(entry.bytes());
-        while self.first() <= dropped
-            && let Some(entry) = self.entries.pop_front()
+        let (dropped, mut first) = (self.drops_until(entry.bytes()), self.first());
+        let Entries::Coming(entries) = &mut self.entries else { return };
+        while first <= dropped
+            && let Some(entry) = entries.pop_front()
         {
             self.bytes -= entry.bytes();
             entry.fold_into(&mut self.rest);
+            first += 1;
         }
         self.bytes += entry.bytes();
-        self.entries.push_back(Arc::new(entry));
+        entries.push_back(Arc::new(entry));
         self.last += 1;
+    }
+
+    /// No more will come: what is kept is put together in memory.
+    pub(super) fn gather(&mut self) {
+        if let Entries::Coming(entries) = &mut self.entries {
+            let entries = std::mem::take(entries).into_iter().map(Arc::unwrap_or_clone).collect();
+            self.entries = Entries::Gathered(E::gathered(entries));
+        }
     }
 }

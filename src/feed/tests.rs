@@ -4,7 +4,7 @@ use super::*;
 use futures_util::FutureExt;
 
 /// A word; what is left of lost words is the words in a row.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Word(&'static str);
 
 impl Entry for Word {
@@ -37,6 +37,23 @@ fn all(reader: &mut Reader<Word, &'static str>) -> String {
         }
     }
     parts.concat()
+}
+
+#[test]
+fn what_is_kept_of_a_stream_that_has_ended_is_read_as_before() {
+    let feed = feed(3, 100);
+    let mut begun = feed.join(|_| 0).unwrap();
+    for word in ["a", "b", "c", "d"] {
+        feed.write(Word(word));
+    }
+    feed.end("done");
+    feed.write(Word("late"));
+    let mut late = feed.join(|_| 0).unwrap();
+    let mut middle = feed.join(|_| 2).unwrap();
+    assert_eq!(all(&mut begun), "[0-1 a]bcd.done");
+    assert_eq!(all(&mut late), "[0-1 a]bcd.done");
+    assert_eq!(all(&mut middle), "cd.done");
+    assert_eq!(feed.inspect(|ring| (ring.bytes(), ring.whole())), (3, "abcd".to_owned()));
 }
 
 #[test]

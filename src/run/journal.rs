@@ -20,6 +20,9 @@ use tokio::time::Instant;
 /// How long a run stays after somebody has had its answer: a client whose daemon is killed while it sends the answer comes back by
 /// then.
 pub const ANSWERED_FOR: Duration = Duration::from_secs(10);
+/// How much longer a run may stay, so that those of this time are taken out with one write: calls that follow each other would have a
+/// write and a timer each.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// How long a run that outlives its daemon stays after its end when nobody has asked: the service lets its events be read again
 /// for as long (contract section 7.5).
@@ -166,7 +169,7 @@ impl Journal {
                 None => self.sooner.notified().await,
                 Some(at) => {
                     tokio::select! {
-                        () = tokio::time::sleep_until(at) => {}
+                        () = tokio::time::sleep_until(at + TOGETHER) => {}
                         () = self.sooner.notified() => continue,
                     }
                     let over = self.over(Instant::now());

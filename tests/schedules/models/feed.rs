@@ -10,7 +10,7 @@ use std::sync::Arc;
 const WRITTEN: u64 = 4;
 
 /// Its number; what is left of lost ones is how many they were.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Number(u64);
 
 impl Entry for Number {

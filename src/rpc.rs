@@ -1,7 +1,7 @@
 //! One message → one call → exactly one response.
 //!
 //! - [`calls`]: a connection's requests under way; [`call`]: what a handler gets besides its parameters
-//! - [`client`]: a handle to one connected client, and its bounded outbox
+//! - [`client`]: a handle to one connected client; `outbox`: the way to it, straight or through a bounded queue
 //! - [`message`]: the envelope: what a frame's JSON asks for (pure); [`wire`]: what every client's JSON reader can read (pure)
 //! - `shape`: which members each method's parameters have; others are refused by name (pure)
 //! - [`table`]: method names and what answers them
@@ -22,6 +22,7 @@ pub mod error;
 pub(crate) mod explain;
 pub(crate) mod guest;
 pub mod message;
+pub(crate) mod outbox;
 pub(crate) mod proven;
 pub(crate) mod scope;
 mod shape;

@@ -52,7 +52,7 @@ pub(super) async fn exchange(
 ) -> Response<Body> {
     let daemon = &connection.gateway.daemon;
     let (client, messages) =
-        Client::new(daemon, connection.number, connection.ends.clone(), answers == Answers::Events);
+        Client::new(daemon, connection.number, connection.ends.clone(), answers == Answers::Events, None);
     let client = client.within(traceparent);
     let (cancelled, last) = (daemon.shutdown.work(), CancellationToken::new());
     let outbox = Outbox::new(messages, client.clone(), last.clone(), cancelled.clone().drop_guard());

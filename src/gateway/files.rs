@@ -74,7 +74,7 @@ pub(super) async fn serve(
 ) -> Response<Sent> {
     let daemon = &connection.gateway.daemon;
     // Nobody gets messages about the progress of a file.
-    let (client, _messages) = Client::new(daemon, connection.number, connection.ends.clone(), false);
+    let (client, _messages) = Client::new(daemon, connection.number, connection.ends.clone(), false, None);
     let cancelled = daemon.shutdown.work();
     let _left = cancelled.clone().drop_guard();
     let calls = connection.calls(&client, Binding::proven(proven, true), &cancelled);

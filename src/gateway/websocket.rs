@@ -5,8 +5,9 @@ use super::connection::{Connection, expiry};
 use super::exchange::watch;
 use crate::rpc::binding::Binding;
 use crate::rpc::calls::{Calls, refuse_unread};
-use crate::rpc::client::{Client, Ends, Queued};
+use crate::rpc::client::{Client, Ends};
 use crate::rpc::guest;
+use crate::rpc::outbox::Queued;
 use crate::rpc::proven::Proven;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -67,7 +68,7 @@ pub(super) async fn serve(connection: &Arc<Connection>, caller: Caller, proven: 
     let (sink, mut source) = socket.split();
     let daemon = &connection.gateway.daemon;
     let ends = Ends::default();
-    let (client, messages) = Client::new(daemon, connection.number, ends.clone(), true);
+    let (client, messages) = Client::new(daemon, connection.number, ends.clone(), true, None);
     let (cancelled, last) = (daemon.shutdown.work(), CancellationToken::new());
     let calls = connection.calls(&client, Binding::proven(proven, false), &cancelled);
     let reading = async {

@@ -55,7 +55,13 @@ pub(crate) fn serve(
 async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream, ends: Ends, place: &Place) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let (read, write) = listener::split(stream);
+    let (read, write) = match listener::split(stream) {
+        Ok(halves) => halves,
+        Err(error) => {
+            tracing::warn!(conn = number, %error, "closed: the system does not tell when it can be read");
+            return;
+        }
+    };
     let mut write = Patience::new(write, ends.clone(), Arc::clone(&daemon));
     let mut reader = FrameReader::new(read, daemon.input.room());
     let sniffed = tokio::select! {

@@ -1,6 +1,8 @@
 //! Where clients come from, and the stream that each of them brings.
 
+use crate::rpc::outbox::WriteNow;
 use std::io;
+use std::sync::Weak;
 
 /// Where clients come from.
 pub trait Listener: Send {
@@ -24,19 +26,18 @@ pub type Stream = tokio::net::UnixStream;
 pub type Stream = interprocess::local_socket::tokio::Stream;
 
 #[cfg(unix)]
-pub(crate) type ReadHalf = tokio::net::unix::OwnedReadHalf;
-#[cfg(unix)]
-pub(crate) type WriteHalf = tokio::net::unix::OwnedWriteHalf;
+pub(crate) use unix::{ReadHalf, WriteHalf};
 #[cfg(windows)]
 pub(crate) type ReadHalf = tokio::io::ReadHalf<Stream>;
 #[cfg(windows)]
 pub(crate) type WriteHalf = tokio::io::WriteHalf<Stream>;
 
-pub(crate) fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
+/// The two halves of a stream.
+pub(crate) fn split(stream: Stream) -> io::Result<(ReadHalf, WriteHalf)> {
     #[cfg(unix)]
-    return stream.into_split();
+    return unix::split(stream);
     #[cfg(windows)]
-    return tokio::io::split(stream);
+    return Ok(tokio::io::split(stream));
 }
 
 /// Ends the input: what the other side has sent can still be read, and from now on its sending fails, so that it knows what will
@@ -44,7 +45,7 @@ pub(crate) fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
 #[cfg(unix)]
 pub(crate) fn end_input(half: &ReadHalf) {
     // It fails when the other side is gone, whose input has ended then.
-    let _ = rustix::net::shutdown(half.as_ref(), rustix::net::Shutdown::Read);
+    let _ = rustix::net::shutdown(half.stream(), rustix::net::Shutdown::Read);
 }
 
 /// A pipe has no half that can be closed alone.
@@ -56,7 +57,7 @@ pub(crate) fn end_input(_half: &ReadHalf) {}
 #[cfg(unix)]
 pub(crate) fn peer_is_gone(half: &ReadHalf) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut entries = [PollFd::new(half.as_ref(), PollFlags::empty())];
+    let mut entries = [PollFd::new(half.stream(), PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     let asked = poll(&mut entries, Some(&at_once));
     asked.is_err() || entries.iter().any(|entry| entry.revents().intersects(PollFlags::HUP | PollFlags::ERR))
@@ -71,8 +72,7 @@ pub(crate) fn peer_is_gone(_half: &ReadHalf) -> bool {
 /// Writes without asking whether the socket is ready: how many bytes were taken at once, if any were.
 #[cfg(unix)]
 pub(crate) fn write_directly(half: &WriteHalf, bytes: &[u8]) -> Option<usize> {
-    let stream: &tokio::net::UnixStream = half.as_ref();
-    rustix::io::write(stream, bytes).ok().filter(|written| *written > 0)
+    half.write_directly(bytes)
 }
 
 /// A pipe tells by itself when it can be written.
@@ -80,3 +80,19 @@ pub(crate) fn write_directly(half: &WriteHalf, bytes: &[u8]) -> Option<usize> {
 pub(crate) fn write_directly(_half: &WriteHalf, _bytes: &[u8]) -> Option<usize> {
     None
 }
+
+/// The connection for what is sent without waiting.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "a pipe has none")]
+pub(crate) fn straight(half: &WriteHalf) -> Option<Weak<dyn WriteNow>> {
+    Some(half.shared())
+}
+
+/// A pipe cannot be written without waiting.
+#[cfg(windows)]
+pub(crate) fn straight(_half: &WriteHalf) -> Option<Weak<dyn WriteNow>> {
+    None
+}
+
+#[cfg(unix)]
+mod unix;

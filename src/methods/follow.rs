@@ -28,17 +28,20 @@ impl RunFollower<'_> {
         loop {
             match reader.next().await {
                 Next::Entries(events) => {
-                    for event in events {
+                    let mut sent = Vec::with_capacity(events.len());
+                    for event in &events {
                         is_ahead = is_ahead && event.number() <= last;
                         if is_ahead {
                             continue;
                         }
                         last = event.number();
-                        if self.text_only && event.is_output() {
-                            continue;
+                        if !(self.text_only && event.is_output()) {
+                            sent.push(&**event);
                         }
-                        self.call.event(token, &event).await?;
-                        following.got(event.number());
+                    }
+                    if let Some(newest) = sent.last().map(|event| event.number()) {
+                        self.call.events(token, sent.into_iter()).await?;
+                        following.got(newest);
                     }
                 }
                 Next::Lost { rest, .. } => {
@@ -47,10 +50,9 @@ impl RunFollower<'_> {
                     }
                     is_ahead = false;
                     let after = std::mem::replace(&mut last, rest.number);
-                    for event in Event::in_place_of(run.id(), after, rest.number, rest.text) {
-                        self.call.event(token, &event).await?;
-                        following.got(event.number());
-                    }
+                    let events = Event::in_place_of(run.id(), after, rest.number, rest.text);
+                    self.call.events(token, events.iter()).await?;
+                    following.got(last);
                 }
                 Next::End(outcome) => return Ok(outcome),
             }

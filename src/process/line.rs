@@ -162,7 +162,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Passes messages on until one side ends. A command that has said all still gets what it is owed.
 async fn pass(socket: Socket, way: Way, stream: Stream) {
-    let (read, mut write) = listener::split(stream);
+    let Ok((read, mut write)) = listener::split(stream) else { return };
     let mut reader = FrameReader::new(read, InputBudget::default().room());
     let Sniffed::Framing(framing) = reader.sniff().await else { return };
     let (mut sink, mut source) = socket.split();

@@ -64,9 +64,14 @@ impl Call {
         Extras { observer: self.observer.clone(), ..Extras::default() }
     }
 
-    /// Sends the caller an event of a run. Waits as [`Self::progress`] does.
-    pub async fn event(&self, token: &ProgressToken, event: &Event) -> Result<(), ClientGone> {
-        self.client.notify_event(PROGRESS, token, event.json_made(readable_event)).await
+    /// Sends the caller events of a run, in their order. Waits as [`Self::progress`] does.
+    pub async fn events<'event>(
+        &self,
+        token: &ProgressToken,
+        events: impl Iterator<Item = &'event Event>,
+    ) -> Result<(), ClientGone> {
+        let events = events.map(|event| event.json_made(readable_event));
+        self.client.notify_events(PROGRESS, token, events).await
     }
 
     /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.

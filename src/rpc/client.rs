@@ -1,6 +1,9 @@
-//! A handle to one connected client: what is sent to it waits in a bounded outbox.
+//! A handle to one connected client.
+
+pub use super::outbox::ClientGone;
 
 use super::message::CallId;
+use super::outbox::{Outbox, Queued, Straight};
 use super::wire::made_readable;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -12,41 +15,17 @@ use cupola_protocol::rpc::{MAX_MESSAGE_BYTES, ProgressToken};
 use cupola_protocol::wording;
 use futures_util::FutureExt;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Messages that wait for one client. A stream of text deltas fills it in about a second of not reading.
-pub const OUTBOX_MESSAGES: usize = 128;
-/// Bytes of messages that wait for one client; a longer message waits until it is alone. Far above what is usual, far below what
-/// a few hundred answers of the longest kind would take.
-const OUTBOX_BYTES: u32 = 1024 * 1024;
 /// How long a client may take nothing at all before its calls end: an editor that hangs for longer is not coming back soon.
 pub const CLIENT_STALL: Duration = Duration::from_secs(10);
 /// How long such a client then has to take what is there and to read why: a person who looks at a pager, a machine that
 /// slept.
 pub const STALLED_GRACE: Duration = Duration::from_mins(1);
-
-/// The client has left, took nothing for too long, or was cut; nothing can be sent to it any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the client is gone")]
-pub struct ClientGone;
-
-/// A message that waits for its client, and the room that it takes.
-pub(crate) struct Queued {
-    pub(crate) text: String,
-    room: OwnedSemaphorePermit,
-}
-
-impl Queued {
-    /// Its text, and the room that it takes for as long as it is kept.
-    pub(crate) fn into_parts(self) -> (String, OwnedSemaphorePermit) {
-        (self.text, self.room)
-    }
-}
 
 /// How a connection ends before its client leaves. Shared by the tasks that read, write and work for it.
 #[derive(Debug, Clone, Default)]
@@ -79,9 +58,9 @@ impl Ends {
         self.stalled.cancelled().await;
     }
 
-    /// Has it stalled?
+    /// Has it stalled? Asked for every message.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled.is_cancelled()
+        self.why.get().is_some()
     }
 }
 
@@ -89,10 +68,8 @@ impl Ends {
 #[derive(Debug, Clone)]
 pub struct Client {
     number: u64,
-    outbox: mpsc::Sender<Queued>,
-    /// The bytes that are free in the outbox.
-    room: Arc<Semaphore>,
-    /// What all clients share for messages that wait for that.
+    outbox: Outbox,
+    /// What all clients share for messages that wait for room in their outbox.
     waiting: WaitingBudget,
     ends: Ends,
     /// The last event that was queued of each run that is followed.
@@ -106,22 +83,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client, and the outbox that the writing task empties.
+    /// A client, and the messages that the writing task sends. What goes `straight` does not pass that.
     pub(crate) fn new(
         daemon: &Daemon,
         number: u64,
         ends: Ends,
         takes_progress: bool,
+        straight: Option<Straight>,
     ) -> (Self, mpsc::Receiver<Queued>) {
-        let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
-        let room = Arc::new(Semaphore::new(OUTBOX_BYTES as usize));
+        let (outbox, messages) = Outbox::new(straight);
         let waiting = daemon.waiting.clone();
         let followed = Arc::default();
         (
             Self {
                 number,
                 outbox,
-                room,
                 waiting,
                 ends,
                 followed,
@@ -195,41 +171,55 @@ impl Client {
         }
     }
 
-    /// Sends one event. `event` is readable already.
-    pub(super) async fn notify_event(
+    /// Sends events in their order. They are readable already.
+    pub(super) async fn notify_events<'event>(
         &self,
         method: &str,
         token: &ProgressToken,
-        event: &RawValue,
+        events: impl Iterator<Item = &'event str>,
     ) -> Result<(), ClientGone> {
         if !self.takes_progress {
             return Ok(());
         }
         let token = serde_json::to_string(token).map(made_readable).unwrap_or_default();
-        let parts = [
-            r#"{"jsonrpc":"2.0","method":""#,
-            method,
-            r#"","params":{"token":"#,
-            &token,
-            r#","value":"#,
-            event.get(),
-            "}}",
-        ];
-        let text = parts.concat();
-        if text.len() > MAX_MESSAGE_BYTES {
-            tracing::warn!(conn = self.number, bytes = text.len(), "left out an event that no message can hold");
-            return Ok(());
-        }
-        self.send(text).await
+        let head =
+            [r#"{"jsonrpc":"2.0","method":""#, method, r#"","params":{"token":"#, &token, r#","value":"#].concat();
+        let texts = events.map(|event| [&head, event, "}}"].concat());
+        let texts = texts.filter(|text| {
+            let fits = text.len() <= MAX_MESSAGE_BYTES;
+            if !fits {
+                tracing::warn!(conn = self.number, bytes = text.len(), "left out an event that no message can hold");
+            }
+            fits
+        });
+        self.send_all(texts.collect()).await
     }
 
-    /// Queues one message, waiting for room. The writing task notices when the client stops reading.
+    /// Sends one message, waiting for room. The writing task notices when the client stops reading.
     pub(crate) async fn send(&self, message: String) -> Result<(), ClientGone> {
+        self.send_all(vec![message]).await
+    }
+
+    /// As [`Self::send`], of several in their order.
+    async fn send_all(&self, mut messages: Vec<String>) -> Result<(), ClientGone> {
+        if self.ends.is_stalled() {
+            return Err(ClientGone);
+        }
+        if self.outbox.send_straight(&mut messages) {
+            return Ok(());
+        }
+        for message in messages {
+            self.queue(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn queue(&self, message: String) -> Result<(), ClientGone> {
         if self.ends.is_stalled() {
             return Err(ClientGone);
         }
         let bytes = message.len();
-        let mut queued = std::pin::pin!(self.queue(message));
+        let mut queued = std::pin::pin!(self.outbox.queue(message));
         if let Some(sent) = queued.as_mut().now_or_never() {
             return sent;
         }
@@ -246,12 +236,6 @@ impl Client {
         }
     }
 
-    async fn queue(&self, text: String) -> Result<(), ClientGone> {
-        let bytes = u32::try_from(text.len()).map_or(OUTBOX_BYTES, |bytes| bytes.min(OUTBOX_BYTES));
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| ClientGone)?;
-        self.outbox.send(Queued { text, room }).await.map_err(|_| ClientGone)
-    }
-
     /// The client follows a run from now on.
     pub(crate) fn follows(&self, run: &RunId) -> Following<'_> {
         Following { client: self, run: run.clone() }
@@ -259,7 +243,7 @@ impl Client {
 
     /// How many bytes wait for it.
     pub(crate) fn backlog(&self) -> usize {
-        (OUTBOX_BYTES as usize).saturating_sub(self.room.available_permits())
+        self.outbox.backlog()
     }
 
     /// Its calls end.

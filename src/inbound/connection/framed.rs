@@ -1,5 +1,5 @@
-//! A connection of LSP's or NDJSON's framing: a reader and a writer, each the only owner of its half of the stream, and
-//! one bounded outbox between the calls and the writer.
+//! A connection of LSP's or NDJSON's framing: a reader and a writer, each with its half of the stream. The writer sends what did not
+//! go straight from a call to the stream ([`crate::rpc::outbox`]).
 
 use super::LINGER;
 use super::patience::Patience;
@@ -10,8 +10,9 @@ use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::binding::Binding;
 use crate::rpc::calls::{Calls, refusal, refuse_unread};
-use crate::rpc::client::{Client, Ends, Queued};
+use crate::rpc::client::{Client, Ends};
 use crate::rpc::guest;
+use crate::rpc::outbox::{Queued, Straight};
 use crate::rpc::table::Table;
 use cupola_protocol::framing::Framing;
 use std::ops::ControlFlow;
@@ -56,7 +57,8 @@ pub(super) async fn serve(
     (write, ends): (Patience, Ends),
     place: &Place,
 ) {
-    let (client, messages) = Client::new(&daemon, number, ends.clone(), true);
+    let straight = write.straight().map(|connection| Straight { connection, framing });
+    let (client, messages) = Client::new(&daemon, number, ends.clone(), true, straight);
     let cancelled = daemon.shutdown.work();
     let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone(), place);
     let last = CancellationToken::new();
@@ -188,7 +190,7 @@ async fn finish(
     answered.await;
 }
 
-/// Owns the write half: whatever is queued at one time goes out in one write. Returning drops the outbox's receiver,
+/// Whatever is queued at one time goes out in one write. Returning drops the outbox's receiver,
 /// which wakes everybody who waits for room in it. A client that has stalled gets what waits, and then hears why.
 async fn write_messages(
     mut half: Patience,
@@ -221,8 +223,10 @@ async fn write_messages(
             is_over = true;
             framing.encode(client.farewell().as_bytes(), &mut bytes);
         }
-        for Queued { text, .. } in &messages {
+        for Queued { text, written, .. } in &messages {
+            let frame = bytes.len();
             framing.encode(text.as_bytes(), &mut bytes);
+            bytes.drain(frame..frame + written);
         }
         let written = tokio::select! {
             biased;

@@ -131,7 +131,8 @@ impl Server<'_> {
 
     /// One message, or batch, and its answer. Dropping this, or the body it gives, cancels the calls.
     async fn exchange(&self, answers: Answers, message: Frame) -> Response<Body> {
-        let (client, messages) = Client::new(&self.daemon, self.number, self.ends.clone(), answers == Answers::Events);
+        let (client, messages) =
+            Client::new(&self.daemon, self.number, self.ends.clone(), answers == Answers::Events, None);
         let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());
         let outbox = Outbox::new(messages, client.clone(), last.clone(), cancelled.clone().drop_guard());
         let (daemon, binding) = (Arc::clone(&self.daemon), Binding::one_shot());

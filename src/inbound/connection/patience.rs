@@ -4,11 +4,12 @@
 //! longer than our patience. So the socket is also tried directly, and written in small pieces: reading one of them is progress.
 
 use crate::daemon::Daemon;
-use crate::inbound::listener::{WriteHalf, write_directly};
+use crate::inbound::listener::{WriteHalf, straight, write_directly};
 use crate::rpc::client::{CLIENT_STALL, Ends, STALLED_GRACE, Stall};
+use crate::rpc::outbox::WriteNow;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
@@ -37,6 +38,11 @@ struct Waiting {
 impl Patience {
     pub(super) fn new(half: WriteHalf, ends: Ends, daemon: Arc<Daemon>) -> Self {
         Self { half, ends, daemon, waiting: None }
+    }
+
+    /// The connection for what is sent without waiting.
+    pub(super) fn straight(&self) -> Option<Weak<dyn WriteNow>> {
+        straight(&self.half)
     }
 
     fn wait(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

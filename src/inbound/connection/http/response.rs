@@ -3,8 +3,9 @@
 use super::request::{HINT, Refusal};
 use crate::error::CallError;
 use crate::rpc::calls::refusal;
-use crate::rpc::client::{Client, Queued};
+use crate::rpc::client::Client;
 use crate::rpc::message::CallId;
+use crate::rpc::outbox::Queued;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};

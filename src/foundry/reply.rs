@@ -23,6 +23,7 @@ use cupola_protocol::latency::Latency;
 use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
+use memchr::memchr2;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::fmt;
@@ -156,9 +157,17 @@ pub(super) fn text_missing() -> ReplyItem {
 
 /// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is not JSON.
 pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
+    serde_json::from_str(text).ok().map(on_one_line)
+}
+
+/// The same value on one line.
+pub(super) fn on_one_line(value: &RawValue) -> Box<RawValue> {
+    let text = value.get();
+    if memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return value.to_owned();
+    }
     // In valid JSON a line break can only stand between tokens.
-    let line = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() };
-    RawValue::from_string(line.trim().to_owned()).ok()
+    RawValue::from_string(text.replace(['\n', '\r'], " ")).unwrap_or_else(|_| value.to_owned())
 }
 
 /// Any text as a raw value: itself if it is JSON, else a JSON string.

@@ -1,6 +1,7 @@
 //! Server-sent events: bytes in, events out. Pure; the bytes may be cut anywhere.
 
 use super::meter::MAX_NOISE_BYTES;
+use memchr::memchr2;
 use std::collections::VecDeque;
 
 /// Longest event of a turn, in bytes. The final event of a response repeats the whole answer; azd stops at 1 to 4 MiB.
@@ -33,7 +34,7 @@ pub(super) struct Parser {
     longest: usize,
     /// Bytes since the last data.
     noise: usize,
-    /// The line so far, without its end.
+    /// A line whose end has not come.
     line: Vec<u8>,
     /// The last byte was CR: a LF right after it belongs to it.
     after_cr: bool,
@@ -73,16 +74,25 @@ impl Parser {
                 bytes = rest;
                 continue;
             }
-            let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
                 self.line.extend_from_slice(bytes);
-                return self.check();
+                return self.check(self.line.len());
             };
             let (line, rest) = bytes.split_at(end);
-            self.line.extend_from_slice(line);
-            self.check()?;
+            if self.line.is_empty() {
+                self.check(line.len())?;
+                self.take_line(line, events);
+            } else {
+                self.line.extend_from_slice(line);
+                self.check(self.line.len())?;
+                let mut whole = std::mem::take(&mut self.line);
+                self.take_line(&whole, events);
+                // Keep the buffer for the next line.
+                whole.clear();
+                self.line = whole;
+            }
             self.after_cr = rest.first() == Some(&b'\r');
             bytes = rest.get(1..).unwrap_or_default();
-            self.take_line(events);
         }
         Ok(())
     }
@@ -90,34 +100,34 @@ impl Parser {
     /// The event that was begun but not closed by an empty line, for streams that leave the last one out.
     pub(super) fn finish(mut self) -> Option<Event> {
         let mut events = VecDeque::new();
-        self.take_line(&mut events);
+        let line = std::mem::take(&mut self.line);
+        self.take_line(&line, &mut events);
         self.dispatch(&mut events);
         events.pop_front()
     }
 
-    fn check(&self) -> Result<(), Unreadable> {
-        if self.line.len() + self.data.len() > self.longest {
+    /// Is an event with a line of this length taken?
+    fn check(&self, line: usize) -> Result<(), Unreadable> {
+        if line + self.data.len() > self.longest {
             return Err(Unreadable::TooLong(self.longest));
         }
         if self.noise > MAX_NOISE_BYTES { Err(Unreadable::OnlyNoise) } else { Ok(()) }
     }
 
-    fn take_line(&mut self, events: &mut VecDeque<Event>) {
-        let bytes = std::mem::take(&mut self.line);
-        let mut line = bytes.as_slice();
+    fn take_line(&mut self, mut line: &[u8], events: &mut VecDeque<Event>) {
         self.noise += line.len() + 1;
         if !std::mem::replace(&mut self.is_begun, true) {
             line = line.strip_prefix(&BOM).unwrap_or(line);
         }
         if line.is_empty() {
             self.dispatch(events);
-        } else {
-            // The line is whole, so characters are too, however the bytes arrived.
-            self.take_field(&String::from_utf8_lossy(line));
+            return;
         }
-        // Keep the buffer for the next line.
-        self.line = bytes;
-        self.line.clear();
+        // The line is whole, so characters are too, however the bytes arrived.
+        match std::str::from_utf8(line) {
+            Ok(line) => self.take_field(line),
+            Err(_) => self.take_field(&String::from_utf8_lossy(line)),
+        }
     }
 
     fn take_field(&mut self, line: &str) {

@@ -104,6 +104,11 @@ impl<M: Mapping + Unpin> Stream for ReplyStream<M> {
         }
         Poll::Ready(item)
     }
+
+    /// At least those that were read already.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.items.len(), None)
+    }
 }
 
 async fn drain(mut body: Body) {

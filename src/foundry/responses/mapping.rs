@@ -1,7 +1,9 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
 use super::super::error::kind_of_code;
-use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
+use super::super::reply::{
+    BodyEnd, Ending, Mapping, ReplyItem, failed, on_one_line, raw, raw_or_string, text_missing, unclear,
+};
 use super::super::sse;
 use super::questions;
 use super::text::{Part, Text};
@@ -169,8 +171,7 @@ impl Mapping for ResponseMapping {
             }
             "response.completed" | "response.failed" | "response.incomplete" | "response.cancelled" => {
                 self.is_ended = true;
-                let object = frame.response.and_then(|object| raw(object.get()));
-                let object = object.unwrap_or_else(|| RawValue::NULL.to_owned());
+                let object = on_one_line(frame.response.unwrap_or(RawValue::NULL));
                 finish(&object, Some(&name), &self.text, &self.asked, items);
                 return;
             }

@@ -22,9 +22,12 @@ use cupola_protocol::invoke::{
     InvokeEvent, InvokeParams, InvokeResponse, Notice, NoticeCode, Question, RunFailure, RunStatus,
 };
 use cupola_protocol::target::Target;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
 use serde_json::value::RawValue;
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -37,6 +40,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How long to read a run if its time limit passed while no daemon ran: it may have ended in time.
 const LATE_LOOK: Duration = Duration::from_secs(30);
+
+/// How many items that were read already are passed on before anything else is looked at: whether the run is to end, above all. What
+/// can make it end is asked for each of the others.
+const AT_ONCE: usize = 16;
 
 /// Carries the run out and publishes its outcome, whatever happens.
 pub(super) async fn perform(
@@ -51,7 +58,8 @@ pub(super) async fn perform(
     let turn = daemon.telemetry.begin(params.traceparent.as_ref());
     let turn = turn.as_ref();
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline, turn };
-    Box::pin(performance.publish(performance.answer(arrival))).await;
+    // Boxed by itself, so that it is not moved, and held twice, with what surrounds it.
+    performance.publish(Box::pin(performance.answer(arrival))).await;
     warm::after(&daemon, &run, params);
 }
 
@@ -71,7 +79,7 @@ pub(super) async fn resume(daemon: Arc<Daemon>, run: Arc<Run>, entry: Entry, pla
         turn.of(&params.target);
     }
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline, turn };
-    Box::pin(performance.publish(performance.continue_from(&entry, place))).await;
+    performance.publish(Box::pin(performance.continue_from(&entry, place))).await;
 }
 
 /// One run, and what it works on.
@@ -89,7 +97,7 @@ struct Performance<'a> {
 
 impl Performance<'_> {
     /// Publishes what comes of it, once it is written down.
-    async fn publish(&self, answer: impl Future<Output = Result<InvokeResponse, CallError>>) {
+    async fn publish(&self, answer: Pin<Box<impl Future<Output = Result<InvokeResponse, CallError>>>>) {
         let outcome = AssertUnwindSafe(answer).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| {
             let panicked = CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun);
@@ -166,7 +174,8 @@ impl Performance<'_> {
         let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
         let mut requests = ObservedRequests::new(seen);
         let begun = {
-            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, observer.clone(), self.turn));
+            // Boxed: what it needs is free again while the answer comes.
+            let mut getting_there = Box::pin(begin(daemon, run, params, arrival, observer.clone(), self.turn));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
@@ -269,6 +278,13 @@ impl Performance<'_> {
         Some(notice)
     }
 
+    /// What came up to here can no longer be read.
+    fn gap(&self) -> InvokeEvent {
+        let after = self.run.last_event();
+        self.run.lost();
+        InvokeEvent::Gap { after }
+    }
+
     /// A run that an earlier daemon cancelled ends as cancelled, whatever the service says of it: its clients were told so.
     fn as_ended_before(&self, event: InvokeEvent) -> InvokeEvent {
         let is_cancelled = self.run.ended_before() == Some(RunStatus::Cancelled);
@@ -294,13 +310,14 @@ impl Performance<'_> {
             survives: run.survives(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
-        let head = reply.head.take().map(InvokeEvent::from);
-        self.take_all(std::iter::once(started).chain(requests.begun()).chain(remarks).chain(head)).await;
-        let (mut end, mut raw_text) = (None, String::new());
+        let told = std::iter::once(started).chain(requests.begun()).chain(remarks);
+        self.take_all(told.chain(reply.head.take().map(InvokeEvent::from))).await;
+        let (mut end, mut raw_text, mut at_once) = (None, String::new(), 0);
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
                 biased;
+                Some(item) = ready(already_read(&mut reply.events, &mut at_once)) => Some(item),
                 event = requests.next() => Some(ReplyItem::Event(event)),
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
@@ -326,11 +343,7 @@ impl Performance<'_> {
                     run.at(sequence);
                     continue;
                 }
-                Some(ReplyItem::Lost) => {
-                    let after = run.last_event();
-                    run.lost();
-                    InvokeEvent::Gap { after }
-                }
+                Some(ReplyItem::Lost) => self.gap(),
                 Some(ReplyItem::End(ending)) => {
                     let Ending { event, text, output, response_id } = *ending;
                     end = Some(End { text, output, response_id, failure: None });
@@ -359,7 +372,6 @@ impl Performance<'_> {
             }
         }
         let End { text, output, response_id, failure } = end.unwrap_or_default();
-        let failure = failure.or_else(|| run.failure());
         Ok(InvokeResponse {
             run_id: run.id().clone(),
             status: run.status().unwrap_or(RunStatus::Truncated),
@@ -373,11 +385,19 @@ impl Performance<'_> {
             request_id: reply.request_id.clone(),
             output,
             questions,
-            failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
+            failure: failure
+                .or_else(|| run.failure())
+                .map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
             notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
+}
+
+/// An item that was read already, at most [`AT_ONCE`] in a row.
+fn already_read(events: &mut BoxStream<'static, ReplyItem>, at_once: &mut usize) -> Option<ReplyItem> {
+    *at_once = if *at_once < AT_ONCE && events.size_hint().0 > 0 { *at_once + 1 } else { 0 };
+    if *at_once > 0 { events.next().now_or_never().flatten() } else { None }
 }
 
 /// How long a run may take.

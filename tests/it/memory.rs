@@ -13,8 +13,8 @@ const STREAMS: usize = 40;
 const WORDS: usize = 400;
 /// Turns in one session and conversation.
 const TURNS: usize = 300;
-/// What may be left, KiB. The benchmark (`cargo xtask bench --memory`) holds the release binary to 4 MiB after far more
-/// work; this one has unoptimised code and shares its machine with other tests, so it only notices what does not come back.
+/// What may be left, KiB. The benchmark (`cargo xtask bench memory`) measures the release binary after far more work; this one has
+/// unoptimised code and shares its machine with other tests, so it only notices what does not come back.
 const LEFT_KIB: u64 = 8 * 1024;
 /// How often memory is looked at.
 const POLL: Duration = Duration::from_millis(200);

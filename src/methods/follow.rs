@@ -39,10 +39,7 @@ impl RunFollower<'_> {
                             sent.push(&**event);
                         }
                     }
-                    if let Some(newest) = sent.last().map(|event| event.number()) {
-                        self.call.events(token, sent.into_iter()).await?;
-                        following.got(newest);
-                    }
+                    self.call.events(token, sent.into_iter(), &following).await?;
                 }
                 Next::Lost { rest, .. } => {
                     if is_ahead && rest.number <= last {
@@ -51,8 +48,7 @@ impl RunFollower<'_> {
                     is_ahead = false;
                     let after = std::mem::replace(&mut last, rest.number);
                     let events = Event::in_place_of(run.id(), after, rest.number, rest.text);
-                    self.call.events(token, events.iter()).await?;
-                    following.got(last);
+                    self.call.events(token, events.iter(), &following).await?;
                 }
                 Next::End(outcome) => return Ok(outcome),
             }

@@ -2,7 +2,7 @@
 
 use super::binding::Binding;
 use super::bounds::Bounds;
-use super::client::{Client, ClientGone};
+use super::client::{Client, ClientGone, Following};
 use super::proven::RunPlace;
 use super::scope::{Confirmed, Scope};
 use super::wire::readable_event;
@@ -64,14 +64,15 @@ impl Call {
         Extras { observer: self.observer.clone(), ..Extras::default() }
     }
 
-    /// Sends the caller events of a run, in their order. Waits as [`Self::progress`] does.
-    pub async fn events<'event>(
+    /// Sends the caller events of a run that it follows, in their order. Waits as [`Self::progress`] does.
+    pub(crate) async fn events<'event>(
         &self,
         token: &ProgressToken,
         events: impl Iterator<Item = &'event Event>,
+        following: &Following<'_>,
     ) -> Result<(), ClientGone> {
-        let events = events.map(|event| event.json_made(readable_event));
-        self.client.notify_events(PROGRESS, token, events).await
+        let events = events.map(|event| (event.number(), event.json_made(readable_event)));
+        self.client.notify_events(PROGRESS, token, events, following).await
     }
 
     /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.

@@ -171,12 +171,13 @@ impl Client {
         }
     }
 
-    /// Sends events in their order. They are readable already.
+    /// Sends events of a run that the client follows, in their order, each with its number. They are readable already.
     pub(super) async fn notify_events<'event>(
         &self,
         method: &str,
         token: &ProgressToken,
-        events: impl Iterator<Item = &'event str>,
+        events: impl Iterator<Item = (u64, &'event str)>,
+        following: &Following<'_>,
     ) -> Result<(), ClientGone> {
         if !self.takes_progress {
             return Ok(());
@@ -184,34 +185,46 @@ impl Client {
         let token = serde_json::to_string(token).map(made_readable).unwrap_or_default();
         let head =
             [r#"{"jsonrpc":"2.0","method":""#, method, r#"","params":{"token":"#, &token, r#","value":"#].concat();
-        let texts = events.map(|event| [&head, event, "}}"].concat());
-        let texts = texts.filter(|text| {
-            let fits = text.len() <= MAX_MESSAGE_BYTES;
-            if !fits {
+        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        for (number, event) in events {
+            let text = [&head, event, "}}"].concat();
+            if text.len() > MAX_MESSAGE_BYTES {
                 tracing::warn!(conn = self.number, bytes = text.len(), "left out an event that no message can hold");
+                continue;
             }
-            fits
-        });
-        self.send_all(texts.collect()).await
+            numbers.push(number);
+            texts.push(text);
+        }
+        if texts.is_empty() {
+            return Ok(());
+        }
+        if self.sends_straight(&mut texts)? {
+            if let Some(newest) = numbers.last() {
+                following.got(*newest);
+            }
+            return Ok(());
+        }
+        for (number, text) in numbers.into_iter().zip(texts) {
+            self.queue(text).await?;
+            // What is queued is sent even when the client stalls at the next one.
+            following.got(number);
+        }
+        Ok(())
     }
 
     /// Sends one message, waiting for room. The writing task notices when the client stops reading.
     pub(crate) async fn send(&self, message: String) -> Result<(), ClientGone> {
-        self.send_all(vec![message]).await
-    }
-
-    /// As [`Self::send`], of several in their order.
-    async fn send_all(&self, mut messages: Vec<String>) -> Result<(), ClientGone> {
-        if self.ends.is_stalled() {
-            return Err(ClientGone);
-        }
-        if self.outbox.send_straight(&mut messages) {
+        let mut message = [message];
+        if self.sends_straight(&mut message)? {
             return Ok(());
         }
-        for message in messages {
-            self.queue(message).await?;
-        }
-        Ok(())
+        let [message] = message;
+        self.queue(message).await
+    }
+
+    /// Sends messages if nothing waits for the client; false if they have to be queued.
+    fn sends_straight(&self, messages: &mut [String]) -> Result<bool, ClientGone> {
+        if self.ends.is_stalled() { Err(ClientGone) } else { Ok(self.outbox.send_straight(messages)) }
     }
 
     async fn queue(&self, message: String) -> Result<(), ClientGone> {
@@ -286,7 +299,7 @@ pub(crate) struct Following<'client> {
 
 impl Following<'_> {
     /// The client was sent the event of this number.
-    pub(crate) fn got(&self, number: u64) {
+    fn got(&self, number: u64) {
         let mut followed = self.client.followed.lock().unwrap_or_else(PoisonError::into_inner);
         match followed.get_mut(self.run.as_str()) {
             Some(last) => last.number = number,

@@ -180,9 +180,8 @@ const LIMITS: &str = "
 | 3 | An event takes 30,000 instructions: its JSON is read, checked, made an event with a number, and written as JSON again. The direct caller looks for the end of the stream only |
 | 4 | Each follower has an outbox of its own, with a bound and a clock, so that one that does not read costs the others nothing. An event is encoded once, and goes straight to each follower's socket. Above the write itself, a follower costs a task that is woken |
 | 5 | Half of a command is the start and the end of its process: 490 page faults, of which 160 are relocations. A build with fixed addresses is 0.3 ms faster (0.48 × of curl in place of 0.49 ×), and gives up that an attacker does not know them. Two programs would make two of every package |
-| 9 | Idle, 13 of the 15 MiB are pages of the program itself, which processes share and the system can drop. The first call alone makes 3 MiB that stay: the clients for HTTP, the statements of the store. After 200 streams, 3 MiB are live by heaptrack and by the allocator's own count; the rest is its page tables, and pages on which one small piece is left |
-| 10 | A thousand streams are 20,000 events a second through the emulator, the daemon and the benchmark on the same processors |
-| 13 | An editor's or a model's call passes one more process, with a read and a write on either side: two more changes between processes, each of which is as much as row 1. ACP writes each update by itself |
+| 9 | Idle, 13 of the 15 MiB are pages of the program itself, which processes share and the system can drop. The first call alone makes 3 MiB that stay: the clients for HTTP, the statements of the store. After 200 streams, 3 MiB are live by heaptrack and by the allocator's own count; the rest is its page tables, and pages on which one small piece is left. What stays after 10,000 turns has not been taken apart |
+| 13 | A model's call passes one more process, with a read and a write on either side: two more changes between processes, each of which is as much as row 1, and its result is made of the answer's JSON |
 | 15 | Callers who call without a pause share the processors with the gateway, the emulator and the benchmark: each waits for the work of all others |
 ";
 

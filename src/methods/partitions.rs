@@ -72,9 +72,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
 fn place(params: &ListParams, among: &Among) -> Result<(Option<Place>, usize), CallError> {
     let most = match params.limit {
         Some(0) => {
-            return Err(
-                CallError::invalid_params("limit must be 1 or more").hint("leave it out for a page of usual size")
-            );
+            return Err(CallError::invalid_params("limit must be 1 or more").hint("give 1 or more, or leave it out"));
         }
         limit => usize::try_from(limit.unwrap_or(MAX_PAGE).min(MAX_PAGE)).unwrap_or(usize::MAX),
     };

@@ -91,8 +91,18 @@ impl Client {
         takes_progress: bool,
         straight: Option<Straight>,
     ) -> (Self, mpsc::Receiver<Queued>) {
+        Self::sharing(daemon.waiting.clone(), number, ends, takes_progress, straight)
+    }
+
+    /// As [`Self::new`], with this share of the memory for messages that wait.
+    fn sharing(
+        waiting: WaitingBudget,
+        number: u64,
+        ends: Ends,
+        takes_progress: bool,
+        straight: Option<Straight>,
+    ) -> (Self, mpsc::Receiver<Queued>) {
         let (outbox, messages) = Outbox::new(straight);
-        let waiting = daemon.waiting.clone();
         let followed = Arc::default();
         (
             Self {
@@ -315,5 +325,29 @@ impl Drop for Following<'_> {
         if !self.client.ends.is_stalled() {
             self.client.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(self.run.as_str());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn a_client_that_stalls_within_a_batch_of_events_is_told_the_last_one_that_it_will_get() {
+        let (client, mut queued) = Client::sharing(WaitingBudget::default(), 1, Ends::default(), true, None);
+        let run: RunId = "run-1".parse().unwrap();
+        let (following, token) = (client.follows(&run), serde_json::from_str("\"t\"").unwrap());
+        let events = (1..=1000).map(|number| (number, "{}"));
+        let mut sending = std::pin::pin!(client.notify_events("$/progress", &token, events, &following));
+        assert!(sending.as_mut().now_or_never().is_none(), "all of them found room");
+        client.stall(Stall::TookNothing);
+        assert!(sending.now_or_never().is_some_and(|sent| sent.is_err()));
+        let mut sent = 0;
+        while queued.try_recv().is_ok() {
+            sent += 1;
+        }
+        let farewell: Value = serde_json::from_str(&client.farewell()).unwrap();
+        assert!(sent > 0 && farewell["error"]["data"]["lastEvents"][0]["number"] == sent, "{sent}: {farewell}");
     }
 }

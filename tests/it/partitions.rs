@@ -222,7 +222,7 @@ async fn a_place_of_another_list_is_refused() {
             given.works(&client.call("partitions/list", with(other, &json!({"limit": 1}))).await).done();
         }
     }
-    let given = advice("leave it out for a page of usual size");
+    let given = advice("give 1 or more, or leave it out");
     let given = given.given_by(&client.call("partitions/list", json!({"limit": 0})).await);
     given.works(&client.call("partitions/list", json!({})).await).done();
     for params in [json!({"limit": -1}), json!({"limit": "1"}), json!({"after": 1})] {

@@ -53,7 +53,7 @@ pub struct ListParams {
     /// agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub any_agent: bool,
-    /// How many at most, from 1; 1000 when only `after` is given, and never more than that.
+    /// The largest number of partitions to return, at least 1. It is 1000 if only `after` is given, and a larger number counts as 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Only those after this place in the order of pages: `next` of the page before, which was read with the same `target`, `isolation`
@@ -69,7 +69,7 @@ pub struct ListParams {
 pub struct ListResponse {
     /// The most recently used first; in a page, in the order of their keys. A bound connection sees only its own.
     pub partitions: Vec<PartitionInfo>,
-    /// Where this page ends: pass it as `after` for more. Missing when there are no more.
+    /// Pass this as `after` to get the next page. The last page does not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -43,7 +43,7 @@ pub struct SavedPartition {
 pub struct Page {
     /// The partitions.
     pub partitions: Vec<SavedPartition>,
-    /// Where the next page begins; `None` if there are no more.
+    /// Where the next page begins. The last page has none.
     pub next: Option<Place>,
 }
 

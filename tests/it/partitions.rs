@@ -136,7 +136,7 @@ async fn pages(client: &mut Client, params: &Value, limit: usize) -> Vec<Value> 
         let listed = page["result"]["partitions"].as_array().unwrap_or_else(|| panic!("{page}"));
         assert!(listed.len() <= limit && (!listed.is_empty() || all.is_empty()), "{page}");
         all.extend(listed.clone());
-        // Where there is no more, nothing says that there is.
+        // The last page has no `next`.
         let Some(next) = page["result"].get("next") else { return all };
         assert_eq!(listed.len(), limit, "{page}");
         assert!(all.len() < 5000, "it does not end: {page}");

@@ -1724,7 +1724,10 @@ export interface PartitionListParams {
    * machine for a local agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
    */
   anyAgent?: boolean;
-  /** How many at most, from 1; 1000 when only `after` is given, and never more than that. */
+  /**
+   * The largest number of partitions to return, at least 1. It is 1000 if only `after` is given, and a larger
+   * number counts as 1000.
+   */
   limit?: number;
   /**
    * Only those after this place in the order of pages: `next` of the page before, which was read with the same
@@ -1737,7 +1740,7 @@ export interface PartitionListParams {
 export interface PartitionListResponse {
   /** The most recently used first; in a page, in the order of their keys. A bound connection sees only its own. */
   partitions: PartitionInfo[];
-  /** Where this page ends: pass it as `after` for more. Missing when there are no more. */
+  /** Pass this as `after` to get the next page. The last page does not have it. */
   next?: string;
 }
 

@@ -49,16 +49,11 @@ impl Socket {
     fn stream(&self) -> &UnixStream {
         self.0.get_ref()
     }
-
-    /// What the socket takes at once.
-    fn write_directly(&self, bytes: &[u8]) -> Option<usize> {
-        self.stream().write(bytes).ok().filter(|written| *written > 0)
-    }
 }
 
 impl WriteNow for Socket {
     fn write_now(&self, bytes: &[u8]) -> usize {
-        self.write_directly(bytes).unwrap_or(0)
+        self.stream().write(bytes).unwrap_or(0)
     }
 }
 
@@ -76,7 +71,7 @@ impl AsyncRead for ReadHalf {
             let size = free.len();
             match ready.try_io(|socket| socket.get_ref().read(free)) {
                 Ok(Ok(read)) => {
-                    // There was no more. What comes later makes it ready again, and its end stays known.
+                    // The socket is empty now. The system tells when something comes, and tokio remembers an end of the input.
                     if read > 0 && read < size {
                         ready.clear_ready();
                     }
@@ -93,7 +88,7 @@ impl AsyncRead for ReadHalf {
 
 impl WriteHalf {
     pub(super) fn write_directly(&self, bytes: &[u8]) -> Option<usize> {
-        self.socket.write_directly(bytes)
+        Some(self.socket.write_now(bytes)).filter(|written| *written > 0)
     }
 
     pub(super) fn shared(&self) -> Weak<dyn WriteNow> {

@@ -2022,7 +2022,9 @@ class PartitionListParams(TypedDict, total=False):
     belongs to one agent.
     """
     limit: int
-    """How many at most, from 1; 1000 when only `after` is given, and never more than that."""
+    """The largest number of partitions to return, at least 1. It is 1000 if only `after` is given, and
+    a larger number counts as 1000.
+    """
     after: str
     """Only those after this place in the order of pages: `next` of the page before, which was read
     with the same `target`, `isolation` and `anyAgent`.
@@ -2040,7 +2042,7 @@ class PartitionListResponse(_PartitionListResponse, total=False):
     """What is saved."""
 
     next: str
-    """Where this page ends: pass it as `after` for more. Missing when there are no more."""
+    """Pass this as `after` to get the next page. The last page does not have it."""
 
 
 class _ProgramInfo(TypedDict):

@@ -233,7 +233,10 @@ test("agents, saved state, tokens and the daemon can be asked", () =>
             .invoke("hello")
             .text();
         const first = await client.partitions.list({ limit: 1 });
-        const second = await client.partitions.list({ limit: 1, after: first.next ?? assert.fail("the first page says that it is the last") });
+        const second = await client.partitions.list({
+            limit: 1,
+            after: first.next ?? assert.fail("the first page says that it is the last"),
+        });
         assert.equal(second.next, undefined);
         assert.deepEqual(
             [...first.partitions, ...second.partitions].map(({ id }) => id).toSorted(),

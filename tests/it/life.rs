@@ -1,7 +1,7 @@
 //! The daemon can always be reached, or the command says why: a daemon that is suspended, without its socket, full of clients that
 //! wait, stopping repeatedly, of another version, another program, or one that other shells started.
 
-use crate::support::{Home, PATIENCE, Process, at_once, call, finish};
+use crate::support::{Home, PATIENCE, Process, at_once, call, finish, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -50,15 +50,6 @@ fn process_of(home: &Home, arguments: &[&str]) -> u64 {
     let output = run(home, arguments);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     status["processId"].as_u64().unwrap()
-}
-
-/// Waits for something to become so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

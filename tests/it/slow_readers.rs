@@ -1,6 +1,6 @@
 //! The command line behind a pipe that is not read for a while, as behind a pager, and what it does when its daemon dies.
 
-use crate::support::{Framing, Home, PATIENCE, Process, call, finish, finish_after};
+use crate::support::{Framing, Home, PATIENCE, Process, call, finish, finish_after, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -199,7 +199,9 @@ fn a_followed_log_continues_after_the_daemon_was_killed_or_stopped_and_repeats_n
             printed.extend(read_until(&mut log, "POST /responses 200"));
             finish(home.command(&["stop"]));
             read_until(&mut said, "the daemon was stopped; the log continues when it runs again");
-            assert!(!home.socket().exists(), "it was started again");
+            until("it did not withdraw", || !home.socket().exists());
+            let again = finish(home.command(&["stop"]).stdout(Stdio::piped()));
+            assert_eq!(String::from_utf8_lossy(&again.stdout), "no daemon is running\n", "it was started again");
             invoke("three");
             printed.extend(read_until(&mut log, "POST /responses 200"));
             let turns = printed.iter().filter(|line| line.contains("POST /responses 200")).count();

@@ -1,7 +1,7 @@
 //! Hints about a daemon that cannot be reached, and about where it is looked for.
 
 use super::{Stopped, advice, command, run};
-use crate::support::{Home, Process, TestEmulator, call, finish, finish_after, skip};
+use crate::support::{Home, Process, TestEmulator, call, finish, finish_after, skip, until};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -13,16 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// Waits for something to become so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
 
 #[test]
 fn no_daemon_or_one_that_stops_is_followed_by_another() {

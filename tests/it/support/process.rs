@@ -203,6 +203,15 @@ pub(crate) fn call(socket: &Path, method: &str) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
+/// Waits for something to become so.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Runs a command to its end.
 pub(crate) fn finish(command: impl BorrowMut<Command>) -> Output {
     finish_after(command, |_| ()).1

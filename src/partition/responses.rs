@@ -4,9 +4,10 @@
 //! others on the same shared store: the store writes it with the end of the run, so no answer waits for it.
 
 use super::store::{Store, StoreError};
-use super::{AgentKey, Owner, Partition};
+use super::{AgentKey, Owner, Partition, fingerprint};
 use cupola_protocol::id::ResponseId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,10 +21,26 @@ pub const MAX_OF_OWNER: usize = 1_000;
 /// Most responses whose owner is remembered here.
 const MAX_RESPONSES: usize = 10_000;
 
+/// What a response is remembered by: a hash of its agent and its id, which take ten times the memory. At 128 bits nobody finds an id that
+/// has the hash of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Name([u8; NAME_BYTES]);
+
+/// Bytes of such a hash.
+const NAME_BYTES: usize = 16;
+
+impl Name {
+    fn new(agent: &AgentKey, response: &ResponseId) -> Self {
+        let mut name = [0; NAME_BYTES];
+        name.copy_from_slice(&fingerprint(&[Some(agent.as_str()), Some(response.as_str())])[..NAME_BYTES]);
+        Self(name)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    owners: HashMap<(AgentKey, ResponseId), Owner>,
-    responses: VecDeque<(AgentKey, ResponseId)>,
+    owners: HashMap<Name, Owner>,
+    responses: VecDeque<Name>,
 }
 
 /// Whose the latest responses of this daemon are.
@@ -41,11 +58,11 @@ impl Responses {
     /// Remembers whose a response is.
     pub fn answered_with(&self, partition: &Partition, response: &ResponseId) {
         let mut kept = self.kept();
-        let key = (partition.agent.clone(), response.clone());
+        let name = Name::new(&partition.agent, response);
         // The first owner stays, as in saved state.
-        if !kept.owners.contains_key(&key) {
-            kept.owners.insert(key.clone(), partition.owner);
-            kept.responses.push_back(key);
+        if let Entry::Vacant(place) = kept.owners.entry(name) {
+            place.insert(partition.owner);
+            kept.responses.push_back(name);
             if kept.responses.len() > MAX_RESPONSES
                 && let Some(oldest) = kept.responses.pop_front()
             {
@@ -56,7 +73,7 @@ impl Responses {
 
     /// Whose a response is, if that is remembered here.
     pub fn owner(&self, agent: &AgentKey, response: &ResponseId) -> Option<Owner> {
-        self.kept().owners.get(&(agent.clone(), response.clone())).copied()
+        self.kept().owners.get(&Name::new(agent, response)).copied()
     }
 
     /// Whose a response is, if that is remembered here or in saved state, which is asked only for a response that is not known here.
@@ -88,6 +105,8 @@ mod tests {
         }
         let owner = |id: &str| responses.owner(&mine.agent, &id.parse().unwrap());
         assert_eq!((owner("r0"), owner("r1")), (None, Some(mine.owner)));
+        let elsewhere = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator","agent":"other"}"#).unwrap());
+        assert_eq!(responses.owner(&elsewhere, &"r1".parse().unwrap()), None, "another agent's, with the same id");
         responses.answered_with(&Partition { owner: Owner([2; 32]), ..mine.clone() }, &"r1".parse().unwrap());
         assert_eq!(owner("r1"), Some(mine.owner), "the first owner stays");
     }

@@ -47,7 +47,7 @@ pub struct Journal {
     presence: OnceLock<Presence>,
     /// Of the runs that end with their daemon, unless other daemons are to know of them.
     notes: Option<Notes>,
-    /// What is to be taken out, and when.
+    /// What is to be taken out of saved state, and when.
     due: Mutex<BTreeSet<(Instant, RunId)>>,
     /// Told when there is something to be taken out sooner than before.
     sooner: Notify,
@@ -91,10 +91,13 @@ impl Journal {
     /// Notes how such a run ended, before a client hears of it.
     pub fn note_end(&self, run: &RunId, ended: Ended) {
         let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) else { return };
+        let is_first = notes.next().is_none();
         if let Err(error) = notes.end(presence.name(), run, ended) {
             tracing::warn!(%error, %run, "the end of a run could not be noted");
         }
-        self.take_out(run, ANSWERED_FOR);
+        if is_first {
+            self.sooner.notify_one();
+        }
     }
 
     /// Writes a run down that may outlive this daemon, or what has become known of it.
@@ -138,25 +141,25 @@ impl Journal {
         }
     }
 
-    /// Takes a run out when this much time has passed.
+    /// Takes a run out of saved state when this much time has passed.
     pub fn take_out(&self, run: &RunId, after: Duration) {
         if self.is_open() {
-            self.due().insert((Instant::now() + after, run.clone()));
-            self.sooner.notify_one();
+            let mut due = self.due();
+            let (at, next) = (Instant::now() + after, due.first().map(|(at, _)| *at));
+            due.insert((at, run.clone()));
+            drop(due);
+            if next.is_none_or(|next| at < next) {
+                self.sooner.notify_one();
+            }
         }
     }
 
-    /// Takes runs out now.
+    /// Takes runs out of saved state now.
     pub async fn forget(&self, runs: &[RunId]) {
-        let Some(presence) = self.presence.get() else { return };
-        let written = match &self.notes {
-            Some(notes) => notes.forget(presence.name(), runs),
-            None => runs.to_vec(),
-        };
-        if written.is_empty() {
+        if runs.is_empty() || !self.is_open() {
             return;
         }
-        if let Err(error) = self.store.forget_runs(&written).await {
+        if let Err(error) = self.store.forget_runs(runs).await {
             tracing::warn!(%error, "runs could not be taken out of the journal");
         }
     }
@@ -164,16 +167,16 @@ impl Journal {
     /// Takes runs out when their time has come. Never returns; one caller at a time.
     pub async fn take_out_in_time(&self) {
         loop {
-            let next = self.due().first().map(|(at, _)| *at);
-            match next {
+            let written = self.due().first().map(|(at, _)| *at);
+            let noted = self.notes.as_ref().and_then(Notes::next);
+            match written.into_iter().chain(noted).min() {
                 None => self.sooner.notified().await,
                 Some(at) => {
                     tokio::select! {
                         () = tokio::time::sleep_until(at + TOGETHER) => {}
                         () = self.sooner.notified() => continue,
                     }
-                    let over = self.over(Instant::now());
-                    self.forget(&over).await;
+                    self.forget_over(Instant::now()).await;
                 }
             }
         }
@@ -181,8 +184,7 @@ impl Journal {
 
     /// The daemon ends in good order: takes out what was soon to be.
     pub async fn close(&self) {
-        let over = self.over(Instant::now() + ANSWERED_FOR);
-        self.forget(&over).await;
+        self.forget_over(Instant::now() + ANSWERED_FOR).await;
         if let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) {
             notes.close(presence.name());
         }
@@ -190,14 +192,19 @@ impl Journal {
         self.store.close().await;
     }
 
-    /// What is to be taken out by then.
-    fn over(&self, by: Instant) -> Vec<RunId> {
-        let mut due = self.due();
-        let mut over = Vec::new();
-        while due.first().is_some_and(|(at, _)| *at <= by) {
-            over.extend(due.pop_first().map(|(_, run)| run));
+    /// Takes out what is to be taken out by then.
+    async fn forget_over(&self, by: Instant) {
+        if let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) {
+            notes.forget(presence.name(), by);
         }
-        over
+        let mut over = Vec::new();
+        {
+            let mut due = self.due();
+            while due.first().is_some_and(|(at, _)| *at <= by) {
+                over.extend(due.pop_first().map(|(_, run)| run));
+            }
+        }
+        self.forget(&over).await;
     }
 
     /// Takes over, in this daemon's name, the runs of daemons that are gone. `is_more`: others are alive that have some.
@@ -329,4 +336,43 @@ pub struct Inherited {
     pub entries: Vec<Entry>,
     /// Another daemon is still alive and has runs: it may leave some, too.
     pub is_more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::notes::tests::{COMPLETED, entry};
+    use super::*;
+    use crate::partition::exclusion::FileLocks;
+    use crate::partition::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn what_was_noted_of_a_run_that_ended_is_taken_out_in_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        let store = Arc::new(SqliteStore::new(place("state.db")).unwrap());
+        let journal = Journal::new(store, Arc::new(FileLocks::new(place("locks"))), Some(place("runs")));
+        journal.open().await.unwrap();
+        tokio::time::pause();
+        let noted = || journal.notes.as_ref().unwrap().entries().len();
+        let work = async {
+            // The second time, nothing was waited for in between.
+            for _ in 0..2 {
+                let (over, later) = (entry(), entry());
+                for entry in [&over, &later] {
+                    journal.note(entry.clone());
+                    journal.note_end(&entry.run, COMPLETED);
+                    tokio::time::sleep(ANSWERED_FOR / 2).await;
+                }
+                assert_eq!(noted(), 2);
+                tokio::time::sleep(TOGETHER * 2).await;
+                assert_eq!(noted(), 1);
+                tokio::time::sleep(ANSWERED_FOR).await;
+                assert_eq!(noted(), 0);
+            }
+        };
+        tokio::select! {
+            () = journal.take_out_in_time() => unreachable!("it never returns"),
+            () = work => {}
+        }
+    }
 }

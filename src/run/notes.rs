@@ -5,6 +5,7 @@
 //! power takes the daemon and its runs along, and a sync before each answer would cost more than everything else that a warm call does.
 //! Runs that outlive their daemon are in saved state instead, which is synced. No isolation value is in a note.
 
+use super::journal::{ANSWERED_FOR, MAX_KEPT};
 use crate::partition::journal::{Ended, Entry, Facts};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::directory::private_file;
@@ -13,17 +14,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use cupola_protocol::id::RunId;
 use cupola_protocol::target::AgentVersion;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// A new file is written when it is this long, in bytes, and most of its lines are over: a few thousand runs.
 const REWRITTEN_AT: u64 = 4 * 1024 * 1024;
 /// What such a file is called while it is written. No daemon's name ends like this.
 const DRAFT: &str = ".draft";
+/// How many runs that ended are forgotten at once, when more than [`MAX_KEPT`] are noted: a line of the file names them all.
+const FORGOTTEN_TOGETHER: usize = 64;
 
 /// The notes of one daemon, and the way to those of others.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ struct Own {
     is_torn: bool,
     /// The runs that are not forgotten.
     known: HashMap<RunId, Entry>,
+    /// Those of them that ended, and until when they stay. Oldest first.
+    ended: VecDeque<(Instant, RunId)>,
 }
 
 /// A line.
@@ -82,7 +88,8 @@ impl Notes {
         written
     }
 
-    /// Writes down how a run ended, if there is a note of it.
+    /// Writes down how a run ended, if there is a note of it. It stays for [`ANSWERED_FOR`], and less long when more than [`MAX_KEPT`]
+    /// runs end in that time: the next daemon would keep no more.
     pub(super) fn end(&self, daemon: &str, run: &RunId, ended: Ended) -> io::Result<()> {
         let mut own = self.own();
         let now = SystemTime::now();
@@ -91,23 +98,35 @@ impl Notes {
             Some(entry) if entry.ended.is_none() => (entry.ended, entry.updated_at) = (Some(ended), now),
             _ => return Ok(()),
         }
-        own.append(&self.directory, daemon, &Line::End(run.clone(), ended, seconds(now)))
+        own.ended.push_back((Instant::now() + ANSWERED_FOR, run.clone()));
+        own.append(&self.directory, daemon, &Line::End(run.clone(), ended, seconds(now)))?;
+        if own.ended.len() >= MAX_KEPT + FORGOTTEN_TOGETHER {
+            let oldest = own.ended.drain(..FORGOTTEN_TOGETHER).map(|(_, run)| run).collect();
+            own.forget(&self.directory, daemon, oldest)?;
+        }
+        Ok(())
     }
 
-    /// Forgets these runs. Gives those that it has no note of.
-    pub(super) fn forget(&self, daemon: &str, runs: &[RunId]) -> Vec<RunId> {
+    /// Until when the one stays that ended first.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.own().ended.front().map(|(until, _)| *until)
+    }
+
+    /// Forgets the runs whose time is over by then.
+    pub(super) fn forget(&self, daemon: &str, by: Instant) {
         let mut own = self.own();
-        let (noted, others) = runs.iter().cloned().partition(|run| own.known.remove(run).is_some());
-        if let Err(error) = own.forget(&self.directory, daemon, noted) {
+        let over = own.ended.iter().take_while(|(until, _)| *until <= by).count();
+        let over = own.ended.drain(..over).map(|(_, run)| run).collect();
+        if let Err(error) = own.forget(&self.directory, daemon, over) {
             tracing::warn!(%error, "the notes of runs could not be shortened");
         }
-        others
     }
 
     /// The daemon of this name ends in good order: nothing is left of its notes unless a run is under way.
     pub(super) fn close(&self, daemon: &str) {
         let mut own = self.own();
         own.known.retain(|_, entry| entry.ended.is_none());
+        own.ended.clear();
         if own.known.is_empty() && own.file.take().is_some() {
             remove(&self.directory, daemon);
         }
@@ -157,11 +176,16 @@ impl Own {
         written
     }
 
-    /// Empties the file when nothing is known any more, and notes otherwise what was forgotten.
+    /// Forgets these runs. Empties the file when nothing is known any more, and notes otherwise what was forgotten.
     fn forget(&mut self, directory: &Path, daemon: &str, runs: Vec<RunId>) -> io::Result<()> {
         if runs.is_empty() {
             return Ok(());
         }
+        for run in &runs {
+            self.known.remove(run);
+        }
+        // The memory for many runs at once is not kept.
+        self.known.shrink_to(2 * self.known.len());
         match &self.file {
             Some(file) if self.known.is_empty() => {
                 file.set_len(0)?;
@@ -265,15 +289,15 @@ fn time(seconds: u64) -> SystemTime {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use cupola_protocol::invoke::{AgentProtocol, RunStatus};
     use cupola_protocol::isolation::{Isolation, IsolationModel};
 
     const DAEMON: &str = "daemon-one";
-    const COMPLETED: Ended = Ended { status: RunStatus::Completed, number: Some(7) };
+    pub(crate) const COMPLETED: Ended = Ended { status: RunStatus::Completed, number: Some(7) };
 
-    fn entry() -> Entry {
+    pub(crate) fn entry() -> Entry {
         let agent = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap());
         let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &Isolation::default());
         Entry {
@@ -333,17 +357,23 @@ mod tests {
         assert_eq!(runs, expected);
     }
 
+    /// Notes a run that has ended, and gives the time until which it stays.
+    fn ended(notes: &Notes) -> (Entry, Instant) {
+        let entry = entry();
+        notes.write(DAEMON, entry.clone()).unwrap();
+        notes.end(DAEMON, &entry.run, COMPLETED).unwrap();
+        let until = notes.own().ended.back().unwrap().0;
+        (entry, until)
+    }
+
     #[test]
     fn a_long_file_is_replaced_by_one_with_what_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let notes = Notes::at(directory.path().to_owned());
-        let (stays, goes) = (entry(), entry());
-        notes.write(DAEMON, stays.clone()).unwrap();
-        notes.write(DAEMON, goes.clone()).unwrap();
-        notes.end(DAEMON, &stays.run, COMPLETED).unwrap();
+        let (_, until) = ended(&notes);
+        let (stays, _) = ended(&notes);
         notes.own().bytes = REWRITTEN_AT;
-        let unknown = crate::run::run_id();
-        assert_eq!(notes.forget(DAEMON, &[goes.run.clone(), unknown.clone()]), [unknown]);
+        notes.forget(DAEMON, until);
         assert_eq!(found(&notes), [(stays.run.clone(), Some(COMPLETED))]);
         let next = entry();
         notes.write(DAEMON, next.clone()).unwrap();
@@ -354,18 +384,34 @@ mod tests {
     fn what_was_forgotten_is_not_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let notes = Notes::at(directory.path().to_owned());
-        let (stays, goes) = (entry(), entry());
-        for entry in [&stays, &goes] {
-            notes.write(DAEMON, entry.clone()).unwrap();
-            notes.end(DAEMON, &entry.run, COMPLETED).unwrap();
-        }
-        assert!(notes.forget(DAEMON, std::slice::from_ref(&goes.run)).is_empty());
-        assert_eq!(found(&notes), [(stays.run.clone(), Some(COMPLETED))]);
-        notes.forget(DAEMON, std::slice::from_ref(&stays.run));
+        let (goes, until) = ended(&notes);
+        let (stays, later) = ended(&notes);
+        notes.forget(DAEMON, until);
+        assert_eq!((found(&notes), notes.next()), (vec![(stays.run, Some(COMPLETED))], Some(later)));
+        notes.forget(DAEMON, later);
         assert_eq!(fs::metadata(directory.path().join(DAEMON)).unwrap().len(), 0);
         notes.write(DAEMON, goes.clone()).unwrap();
         assert_eq!(found(&notes), [(goes.run, None)]);
         assert!(notes.read("daemon-three").is_err(), "what cannot be read is not empty");
+    }
+
+    #[test]
+    fn of_many_runs_that_end_at_once_the_latest_are_kept_and_the_memory_of_the_others_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = Notes::at(directory.path().to_owned());
+        let cut = entry();
+        notes.write(DAEMON, cut.clone()).unwrap();
+        let all: Vec<_> = std::iter::repeat_with(|| ended(&notes)).take(10 * MAX_KEPT).collect();
+        let kept = notes.entries().len();
+        assert!((MAX_KEPT..=MAX_KEPT + FORGOTTEN_TOGETHER + 1).contains(&kept), "{kept}");
+        let (latest, until) = &all[all.len() - 1];
+        for run in [&cut, latest, &all[all.len() - MAX_KEPT].0] {
+            assert!(found(&notes).iter().any(|(found, _)| *found == run.run));
+        }
+        assert_eq!(found(&notes).len(), kept, "what is forgotten is not read again");
+        notes.forget(DAEMON, *until);
+        assert_eq!(found(&notes), [(cut.run, None)]);
+        assert!(notes.own().known.capacity() < 8);
     }
 
     #[test]

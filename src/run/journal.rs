@@ -4,7 +4,7 @@
 //! one that ends with its daemon there is a note ([`super::notes`]), so that the next daemon can say what became of it. Only a daemon
 //! that serves a socket keeps a journal: a run of `--no-daemon` ends with its one client.
 
-use super::notes::Notes;
+use super::notes::{MAX_ENDED, Notes};
 use crate::partition::exclusion::{Exclusion, ExclusionError};
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::presence::Presence;
@@ -32,8 +32,8 @@ pub const ENDED_FOR: Duration = Duration::from_mins(10);
 /// somebody looks.
 pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// How many runs of earlier daemons are kept without an answer. The oldest are dropped first.
-pub const MAX_KEPT: usize = 256;
+/// How many runs of earlier daemons are kept without an answer: as many as each of those daemons noted. The oldest are dropped first.
+pub const MAX_KEPT: usize = MAX_ENDED;
 
 /// The name that runs have in the journal which no daemon has any more. No daemon is called so, so every other one takes them up.
 const RELEASED: &str = "released";
@@ -92,7 +92,7 @@ impl Journal {
     pub fn note_end(&self, run: &RunId, ended: Ended) {
         let (Some(presence), Some(notes)) = (self.presence.get(), &self.notes) else { return };
         let is_first = notes.next().is_none();
-        if let Err(error) = notes.end(presence.name(), run, ended) {
+        if let Err(error) = notes.end(presence.name(), run, ended, Instant::now() + ANSWERED_FOR) {
             tracing::warn!(%error, %run, "the end of a run could not be noted");
         }
         if is_first {

@@ -5,7 +5,6 @@
 //! power takes the daemon and its runs along, and a sync before each answer would cost more than everything else that a warm call does.
 //! Runs that outlive their daemon are in saved state instead, which is synced. No isolation value is in a note.
 
-use super::journal::{ANSWERED_FOR, MAX_KEPT};
 use crate::partition::journal::{Ended, Entry, Facts};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::directory::private_file;
@@ -26,7 +25,9 @@ use tokio::time::Instant;
 const REWRITTEN_AT: u64 = 4 * 1024 * 1024;
 /// What such a file is called while it is written. No daemon's name ends like this.
 const DRAFT: &str = ".draft";
-/// How many runs that ended are forgotten at once, when more than [`MAX_KEPT`] are noted: a line of the file names them all.
+/// How many runs stay noted after their end: who asks for one asks for one of the latest.
+pub(super) const MAX_ENDED: usize = 256;
+/// How many of those beyond are forgotten at once: a line of the file names them all.
 const FORGOTTEN_TOGETHER: usize = 64;
 
 /// The notes of one daemon, and the way to those of others.
@@ -88,9 +89,9 @@ impl Notes {
         written
     }
 
-    /// Writes down how a run ended, if there is a note of it. It stays for [`ANSWERED_FOR`], and less long when more than [`MAX_KEPT`]
-    /// runs end in that time: the next daemon would keep no more.
-    pub(super) fn end(&self, daemon: &str, run: &RunId, ended: Ended) -> io::Result<()> {
+    /// Writes down how a run ended, if there is a note of it. It stays until then, and less long when more than [`MAX_ENDED`] runs end
+    /// before.
+    pub(super) fn end(&self, daemon: &str, run: &RunId, ended: Ended, until: Instant) -> io::Result<()> {
         let mut own = self.own();
         let now = SystemTime::now();
         match own.known.get_mut(run) {
@@ -98,9 +99,9 @@ impl Notes {
             Some(entry) if entry.ended.is_none() => (entry.ended, entry.updated_at) = (Some(ended), now),
             _ => return Ok(()),
         }
-        own.ended.push_back((Instant::now() + ANSWERED_FOR, run.clone()));
+        own.ended.push_back((until, run.clone()));
         own.append(&self.directory, daemon, &Line::End(run.clone(), ended, seconds(now)))?;
-        if own.ended.len() >= MAX_KEPT + FORGOTTEN_TOGETHER {
+        if own.ended.len() >= MAX_ENDED + FORGOTTEN_TOGETHER {
             let oldest = own.ended.drain(..FORGOTTEN_TOGETHER).map(|(_, run)| run).collect();
             own.forget(&self.directory, daemon, oldest)?;
         }
@@ -324,9 +325,9 @@ pub(super) mod tests {
         for entry in [&ended, &cut] {
             notes.write(DAEMON, entry.clone()).unwrap();
         }
-        notes.end(DAEMON, &ended.run, COMPLETED).unwrap();
-        notes.end(DAEMON, &ended.run, Ended { status: RunStatus::Failed, number: None }).unwrap();
-        notes.end(DAEMON, &crate::run::run_id(), COMPLETED).unwrap();
+        notes.end(DAEMON, &ended.run, COMPLETED, Instant::now()).unwrap();
+        notes.end(DAEMON, &ended.run, Ended { status: RunStatus::Failed, number: None }, Instant::now()).unwrap();
+        notes.end(DAEMON, &crate::run::run_id(), COMPLETED, Instant::now()).unwrap();
         assert_eq!(next.of_others("daemon-two"), [DAEMON]);
         let runs = next.read(DAEMON).unwrap();
         let read = |of: &Entry| runs.iter().find(|run| run.run == of.run).unwrap();
@@ -361,8 +362,8 @@ pub(super) mod tests {
     fn ended(notes: &Notes) -> (Entry, Instant) {
         let entry = entry();
         notes.write(DAEMON, entry.clone()).unwrap();
-        notes.end(DAEMON, &entry.run, COMPLETED).unwrap();
-        let until = notes.own().ended.back().unwrap().0;
+        let until = Instant::now();
+        notes.end(DAEMON, &entry.run, COMPLETED, until).unwrap();
         (entry, until)
     }
 
@@ -401,11 +402,11 @@ pub(super) mod tests {
         let notes = Notes::at(directory.path().to_owned());
         let cut = entry();
         notes.write(DAEMON, cut.clone()).unwrap();
-        let all: Vec<_> = std::iter::repeat_with(|| ended(&notes)).take(10 * MAX_KEPT).collect();
+        let all: Vec<_> = std::iter::repeat_with(|| ended(&notes)).take(10 * MAX_ENDED).collect();
         let kept = notes.entries().len();
-        assert!((MAX_KEPT..=MAX_KEPT + FORGOTTEN_TOGETHER + 1).contains(&kept), "{kept}");
+        assert!((MAX_ENDED..=MAX_ENDED + FORGOTTEN_TOGETHER + 1).contains(&kept), "{kept}");
         let (latest, until) = &all[all.len() - 1];
-        for run in [&cut, latest, &all[all.len() - MAX_KEPT].0] {
+        for run in [&cut, latest, &all[all.len() - MAX_ENDED].0] {
             assert!(found(&notes).iter().any(|(found, _)| *found == run.run));
         }
         assert_eq!(found(&notes).len(), kept, "what is forgotten is not read again");
@@ -420,11 +421,11 @@ pub(super) mod tests {
         let notes = Notes::at(directory.path().to_owned());
         let (ended, cut) = (entry(), entry());
         notes.write(DAEMON, ended.clone()).unwrap();
-        notes.end(DAEMON, &ended.run, COMPLETED).unwrap();
+        notes.end(DAEMON, &ended.run, COMPLETED, Instant::now()).unwrap();
         notes.write(DAEMON, cut.clone()).unwrap();
         notes.close(DAEMON);
         assert!(found(&notes).iter().any(|(run, ended)| *run == cut.run && ended.is_none()));
-        notes.end(DAEMON, &cut.run, COMPLETED).unwrap();
+        notes.end(DAEMON, &cut.run, COMPLETED, Instant::now()).unwrap();
         notes.close(DAEMON);
         assert!(found(&notes).is_empty());
     }

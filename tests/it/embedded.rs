@@ -1,7 +1,7 @@
 //! The emulator inside the daemon has a Unix socket and no port, and cannot use up what the daemon needs for its clients. Separate
 //! emulators are found by their URL, and only where they are.
 
-use crate::support::{Home, TestDaemon, TestEmulator, finish};
+use crate::support::{Home, TestDaemon, TestEmulator, finish, free_address};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -108,7 +108,9 @@ async fn a_separate_emulator_is_found_by_its_url_and_localhost_is_where_it_is() 
 
 #[tokio::test]
 async fn nothing_is_sent_to_a_program_that_took_the_port_of_an_emulator() {
-    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let daemon = TestDaemon::start();
+    // Beside this test, others take the ports that the system gives.
+    let emulator = TestEmulator::with(|options| options.listen = free_address().into()).await;
     let mut client = daemon.connect();
     let invoke = json!({"target": emulator.target("notes"), "input": "a secret plan"});
     assert_eq!(client.call("invoke", invoke.clone()).await["result"]["text"], "echo: a secret plan");

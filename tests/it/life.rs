@@ -1,7 +1,7 @@
 //! The daemon can always be reached, or the command says why: a daemon that is suspended, without its socket, full of clients that
 //! wait, stopping repeatedly, of another version, another program, or one that other shells started.
 
-use crate::support::{Home, PATIENCE, Process, at_once, call, finish, until};
+use crate::support::{Home, Process, at_once, call, finish, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;

@@ -58,7 +58,8 @@ fn begins_with_flag(line: &[OsString]) -> bool {
     let is_flag =
         |index: usize| line.get(index).and_then(|word| word.to_str()).is_some_and(|word| word.starts_with('-'));
     let has_commands = line.get(1).is_some_and(|word| word == "sessions" || word == "files");
-    is_flag(1) || (has_commands && is_flag(2))
+    // A flag alone precedes nothing: `cupola --version`.
+    (is_flag(1) && line.len() > 2) || (has_commands && is_flag(2))
 }
 
 fn is_truth(value: &str) -> bool {
@@ -194,6 +195,15 @@ mod tests {
             (&["files", "rm", "x", "--recursive=T"], "files rm x --recursive"),
         ] {
             assert_eq!(shown(line), (expected.to_owned(), vec![]), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_defined_for_a_line_that_clap_takes_as_it_is() {
+        for line in [&["cupola", "--version"][..], &["cupola", "--help"], &["cupola", "invoke", "--emulator", "hi"]] {
+            let line: Vec<_> = line.iter().map(OsString::from).collect();
+            let taken = rewritten(line.clone(), || unreachable!("the commands are defined for {line:?}"));
+            assert_eq!(taken.line, line);
         }
     }
 

@@ -194,6 +194,8 @@ impl<E: Entry, End: Clone> Reader<E, End> {
                 return next;
             }
             written.await;
+            // What is read already is written before the reader goes on, so that it takes all of that at once.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Connections that are held. An editor has one or two, and a thousand scripts at once are a defect somewhere; each costs
-/// about 16 KiB and one file descriptor.
+/// about 16 KiB and one file descriptor, and one more while its client is slow to read.
 pub const MAX_CONNECTIONS: usize = 1000;
 /// Connections beyond those that are answered at one time. Most are answered within a millisecond; one that says nothing
 /// is closed after [`PATIENCE`], so even a flood of silent connections does not keep others waiting for long.
@@ -19,9 +19,9 @@ pub const KEPT_PLACES: usize = 64;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a newcomer waits for silent connections to give way: closing one takes microseconds.
 const GIVING_WAY: Duration = Duration::from_millis(50);
-/// The share of the process's file descriptors that connections may take; the rest is for the service's side, for files
-/// and for the emulator.
-const DESCRIPTOR_SHARE: u64 = 2;
+/// The share of the process's file descriptors that connections may take, and as many more while all of their clients are slow; the rest
+/// is for the service's side, for files and for the emulator.
+const DESCRIPTOR_SHARE: u64 = 3;
 
 /// The places of one daemon.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ mod tests {
     fn a_small_descriptor_limit_makes_for_fewer_places() {
         assert_eq!(counts(None), (MAX_CONNECTIONS, KEPT_PLACES));
         assert_eq!(counts(Some(4096)), (MAX_CONNECTIONS, KEPT_PLACES));
-        assert_eq!(counts(Some(256)), (128, 16));
-        assert_eq!(counts(Some(4)), (2, 1));
+        assert_eq!(counts(Some(256)), (85, 10));
+        assert_eq!(counts(Some(4)), (1, 1));
     }
 }

@@ -118,7 +118,16 @@ impl Place {
             None => agent?,
         };
         let place = Self { agent, within: known_beginning(among) + &within };
-        (place.check(among) == check && among.has_agent(&AgentKey::from_stored(place.agent.clone()))).then_some(place)
+        (place.check(among) == check && place.is_in(among, &within)).then_some(place)
+    }
+
+    /// Can a page of this list end here? Anybody can make a cursor with the right check, and the next page begins where it says.
+    fn is_in(&self, among: &Among, version: &str) -> bool {
+        let has_version = match among.owner() {
+            Some((_, Some(only))) => only.as_str() == version,
+            Some((_, None)) | None => true,
+        };
+        has_version && among.has_agent(&AgentKey::from_stored(self.agent.clone()))
     }
 
     fn check(&self, among: &Among) -> String {
@@ -175,6 +184,15 @@ mod tests {
         let changed = URL_SAFE_NO_PAD.encode(decoded.replace("emulator/a", "emulator/b"));
         for text in ["", "0123456789abcdef", "session-one", "e30", &cursor[1..], &changed] {
             assert_eq!(Place::read(text, &Among::All), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_one_version_cannot_be_begun_at_another() {
+        let list = Among::CoveredBy(partition("emulator/a", 1, Some("2")));
+        for (version, is_taken) in [("", false), ("1", false), ("2", true), ("3", false)] {
+            let cursor = place("emulator/a", 1, version).cursor(&list);
+            assert_eq!(Place::read(&cursor, &list).is_some(), is_taken, "{version:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 pub use super::outbox::ClientGone;
 
 use super::message::CallId;
-use super::outbox::{Outbox, Queued, Straight};
+use super::outbox::{Outbox, Queued, STRAIGHT_BYTES, Straight};
 use super::wire::made_readable;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -72,7 +72,7 @@ pub struct Client {
     /// What all clients share for messages that wait for room in their outbox.
     waiting: WaitingBudget,
     ends: Ends,
-    /// The last event that was queued of each run that is followed.
+    /// The last event that was sent or queued of each run that is followed.
     followed: Arc<Mutex<BTreeMap<String, LastEvent>>>,
     /// Has it a way to take anything besides answers?
     takes_progress: bool,
@@ -83,7 +83,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client, and the messages that the writing task sends. What goes `straight` does not pass that.
+    /// A client, and the messages that the writing task sends. With `straight`, most messages go past that task.
     pub(crate) fn new(
         daemon: &Daemon,
         number: u64,
@@ -195,29 +195,34 @@ impl Client {
         let token = serde_json::to_string(token).map(made_readable).unwrap_or_default();
         let head =
             [r#"{"jsonrpc":"2.0","method":""#, method, r#"","params":{"token":"#, &token, r#","value":"#].concat();
-        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        let text = |event: &str| [&head, event, "}}"].concat();
+        let length = |event: &str| head.len() + event.len() + 2;
+        let mut fitting = Vec::new();
         for (number, event) in events {
-            let text = [&head, event, "}}"].concat();
-            if text.len() > MAX_MESSAGE_BYTES {
-                tracing::warn!(conn = self.number, bytes = text.len(), "left out an event that no message can hold");
-                continue;
+            let bytes = length(event);
+            if bytes > MAX_MESSAGE_BYTES {
+                tracing::warn!(conn = self.number, bytes, "left out an event that no message can hold");
+            } else {
+                fitting.push((number, event));
             }
-            numbers.push(number);
-            texts.push(text);
         }
-        if texts.is_empty() {
-            return Ok(());
-        }
-        if self.sends_straight(&mut texts)? {
-            if let Some(newest) = numbers.last() {
+        let Some((newest, _)) = fitting.last() else { return Ok(()) };
+        if fitting.iter().map(|(_, event)| length(event)).sum::<usize>() <= STRAIGHT_BYTES {
+            let mut texts: Vec<_> = fitting.iter().map(|(_, event)| text(event)).collect();
+            if self.sends_straight(&mut texts)? {
                 following.got(*newest);
+                return Ok(());
             }
-            return Ok(());
         }
-        for (number, text) in numbers.into_iter().zip(texts) {
-            self.queue(text).await?;
-            // What is queued is sent even when the client stalls at the next one.
-            following.got(number);
+        let mut waiting = fitting.into_iter().peekable();
+        while let Some((number, event)) = waiting.next() {
+            // Made one by one: only the one that waits is counted.
+            self.queue(text(event)).await?;
+            // What is queued is sent even when the client stalls at the next one. A gap and the text in its place have one number, and the
+            // client has got neither before it has both.
+            if waiting.peek().is_none_or(|(next, _)| *next != number) {
+                following.got(number);
+            }
         }
         Ok(())
     }
@@ -349,5 +354,20 @@ mod tests {
         }
         let farewell: Value = serde_json::from_str(&client.farewell()).unwrap();
         assert!(sent > 0 && farewell["error"]["data"]["lastEvents"][0]["number"] == sent, "{sent}: {farewell}");
+    }
+
+    #[test]
+    fn a_client_that_stalls_between_a_gap_and_the_text_in_its_place_has_got_neither() {
+        let (client, _queued) = Client::sharing(WaitingBudget::default(), 1, Ends::default(), true, None);
+        let run: RunId = "run-1".parse().unwrap();
+        let (following, token) = (client.follows(&run), serde_json::from_str("\"t\"").unwrap());
+        let long = format!("\"{}\"", "x".repeat(2_000_000));
+        let events = [(6, "{}"), (7, "{}"), (7, &*long), (8, "{}")].into_iter();
+        let mut sending = std::pin::pin!(client.notify_events("$/progress", &token, events, &following));
+        assert!(sending.as_mut().now_or_never().is_none(), "all of them found room");
+        client.stall(Stall::TookNothing);
+        assert!(sending.now_or_never().is_some_and(|sent| sent.is_err()));
+        let farewell: Value = serde_json::from_str(&client.farewell()).unwrap();
+        assert_eq!(farewell["error"]["data"]["lastEvents"][0]["number"], 6, "{farewell}");
     }
 }

@@ -2,7 +2,7 @@
 //! writer empties.
 //!
 //! Who holds all of the queue's room knows that nothing waits and that nobody else writes. So the room is the lock of the connection, and
-//! messages keep their order whichever way they go.
+//! messages keep their order whichever way they go. The writer closes the queue before it leaves half of a frame behind.
 
 use cupola_protocol::framing::Framing;
 use std::fmt;
@@ -15,7 +15,7 @@ const OUTBOX_MESSAGES: usize = 128;
 /// a few hundred answers of the longest kind would take.
 const OUTBOX_BYTES: u32 = 1024 * 1024;
 /// Bytes that go straight to a connection at once. What is longer has the writer's task, so that it holds up nothing else.
-const STRAIGHT_BYTES: usize = 64 * 1024;
+pub(crate) const STRAIGHT_BYTES: usize = 64 * 1024;
 
 /// What a frame has around its message, at most: a usual header of LSP's framing.
 const FRAME_BYTES: usize = 32;

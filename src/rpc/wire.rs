@@ -43,11 +43,9 @@ pub(crate) fn made_readable(message: String) -> String {
     }
 }
 
-/// The bytes of a string that end it, or that something replaceable begins with. Everything else is passed quickly.
+/// The bytes that a replaceable character begins with. Everything else is passed quickly.
 const MAY_CHANGE: [bool; 256] = {
     let mut may_change = [false; 256];
-    may_change[b'"' as usize] = true;
-    may_change[b'\\' as usize] = true;
     may_change[0xe2] = true;
     may_change[0xc2] = true;
     may_change
@@ -96,26 +94,39 @@ impl<'json> Writer<'json> {
         }
     }
 
-    /// Passes a string that begins at `at`; gives where it ends.
+    /// Passes a string that begins at `start`; gives where it ends.
     fn string(&mut self, start: usize) -> usize {
         let bytes = self.json.as_bytes();
         let mut at = start + 1;
         loop {
+            // Up to the next quote or backslash everything is looked at once, whatever it is: a text may have millions of characters that
+            // could have to be replaced.
             let rest = bytes.get(at..).unwrap_or_default();
-            let usual = match memchr2(b'"', b'\\', rest) {
-                Some(end) if rest[..end].is_ascii() => Some(end),
-                _ => rest.iter().position(|byte| MAY_CHANGE[usize::from(*byte)]),
-            };
-            at += usual.unwrap_or(rest.len());
-            at = match bytes.get(at..).unwrap_or_default() {
-                [] => return at,
-                [b'"', ..] => return at + 1,
-                [b'\\', b'u', ..] => match surrogate(bytes, at) {
-                    Some(0xd800..0xdc00) if matches!(surrogate(bytes, at + 6), Some(0xdc00..0xe000)) => at + 12,
-                    Some(_) => self.replace(at, at + 6, "\\ufffd"),
-                    None => at + 2,
+            let end = at + memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            self.characters(at, end);
+            at = match bytes.get(end..).unwrap_or_default() {
+                [] => return end,
+                [b'"', ..] => return end + 1,
+                [b'\\', b'u', ..] => match surrogate(bytes, end) {
+                    Some(0xd800..0xdc00) if matches!(surrogate(bytes, end + 6), Some(0xdc00..0xe000)) => end + 12,
+                    Some(_) => self.replace(end, end + 6, "\\ufffd"),
+                    None => end + 2,
                 },
-                [b'\\', ..] => at + 2,
+                _ => end + 2,
+            };
+        }
+    }
+
+    /// Passes the part of a string that has neither quotes nor backslashes.
+    fn characters(&mut self, mut at: usize, end: usize) {
+        let bytes = self.json.as_bytes();
+        let part = |at: usize| bytes.get(at..end).unwrap_or_default();
+        if part(at).is_ascii() {
+            return;
+        }
+        while let Some(passed) = part(at).iter().position(|byte| MAY_CHANGE[usize::from(*byte)]) {
+            at += passed;
+            at = match part(at) {
                 [0xe2, 0x80, 0xa8, ..] => self.replace(at, at + 3, "\\u2028"),
                 [0xe2, 0x80, 0xa9, ..] => self.replace(at, at + 3, "\\u2029"),
                 [0xc2, 0x85, ..] => self.replace(at, at + 2, "\\u0085"),
@@ -212,6 +223,15 @@ mod tests {
         let (given, sent): (Value, Value) =
             (serde_json::from_str(given).unwrap(), serde_json::from_str(&sent).unwrap());
         assert_eq!(given, sent);
+    }
+
+    /// Looked at again for each of its characters, this text would take a quarter of an hour.
+    #[test]
+    fn a_long_text_is_looked_at_once_whatever_its_alphabet() {
+        for line in ["─", "«", "a\u{2027}", r#"\"─"#] {
+            let given = format!("\"{}\"", line.repeat(3_000_000));
+            assert!(matches!(readable(&given, 0), Cow::Borrowed(_)), "{line} was changed");
+        }
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Event {
         self.number
     }
 
-    /// The `value` of its `$/progress`, in the form that `made` gives it. That is asked once, for all clients; `None` keeps it as it is.
+    /// The `value` of its `$/progress`, in the form that `made` gives it. That is asked once, for all clients that follow the run before
+    /// its end; `None` keeps it as it is.
     pub fn json_made(&self, made: impl FnOnce(&str) -> Option<Box<str>>) -> &str {
         let json = self.kept.get(self.json.clone()).unwrap_or("null");
         self.sent.get_or_init(|| made(json)).as_deref().unwrap_or(json)

@@ -100,12 +100,12 @@ impl Notes {
             _ => return Ok(()),
         }
         own.ended.push_back((until, run.clone()));
-        own.append(&self.directory, daemon, &Line::End(run.clone(), ended, seconds(now)))?;
+        let written = own.append(&self.directory, daemon, &Line::End(run.clone(), ended, seconds(now)));
         if own.ended.len() >= MAX_ENDED + FORGOTTEN_TOGETHER {
             let oldest = own.ended.drain(..FORGOTTEN_TOGETHER).map(|(_, run)| run).collect();
             own.forget(&self.directory, daemon, oldest)?;
         }
-        Ok(())
+        written
     }
 
     /// Until when the one stays that ended first.
@@ -214,7 +214,7 @@ impl Own {
                 bytes.push(b'\n');
             }
         }
-        let draft = directory.join(format!("{daemon}{DRAFT}"));
+        let draft = directory.join(draft_of(daemon));
         // One that could not be finished before.
         let _ = fs::remove_file(&draft);
         let mut file = private_file().append(true).open(&draft)?;
@@ -273,12 +273,19 @@ fn entry(note: Note) -> Option<Entry> {
     Some(Entry { run: note.run, partition, facts: note.facts, reach: None, ended: None, updated_at: time(note.at) })
 }
 
+/// Removes a daemon's file, and one that it did not finish.
 fn remove(directory: &Path, daemon: &str) {
-    if let Err(error) = fs::remove_file(directory.join(daemon))
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, daemon, "the notes of a daemon that is gone could not be removed");
+    for name in [daemon.to_owned(), draft_of(daemon)] {
+        if let Err(error) = fs::remove_file(directory.join(&name))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, name, "the notes of a daemon that is gone could not be removed");
+        }
     }
+}
+
+fn draft_of(daemon: &str) -> String {
+    format!("{daemon}{DRAFT}")
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -334,8 +341,9 @@ pub(super) mod tests {
         assert_eq!((read(&ended).ended, read(&cut).ended), (Some(COMPLETED), None));
         assert_eq!(read(&cut).partition, cut.partition);
         assert!(notes.of_others(DAEMON).is_empty(), "its own");
+        fs::write(directory.path().join("runs").join(draft_of(DAEMON)), "cut off").unwrap();
         next.remove(DAEMON);
-        assert!(next.of_others("daemon-two").is_empty());
+        assert_eq!(fs::read_dir(directory.path().join("runs")).unwrap().count(), 0);
     }
 
     #[test]

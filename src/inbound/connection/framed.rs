@@ -15,6 +15,7 @@ use crate::rpc::guest;
 use crate::rpc::outbox::{Queued, Straight};
 use crate::rpc::table::Table;
 use cupola_protocol::framing::Framing;
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,9 +232,11 @@ async fn write_messages(
         let written = tokio::select! {
             biased;
             written = half.write_all(&bytes) => written,
-            () = &mut cut => return,
+            () = &mut cut => Err(io::ErrorKind::ConnectionAborted.into()),
         };
         if written.is_err() {
+            // Nothing may be written behind half of a frame, and the room of what was not written is free when this returns.
+            outbox.close();
             ends.cut.cancel();
             return;
         }

@@ -12,9 +12,11 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::task::coop;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Reads what the client sends.
 #[derive(Debug)]
@@ -24,9 +26,40 @@ pub(crate) struct ReadHalf(Arc<Socket>);
 #[derive(Debug)]
 pub(crate) struct WriteHalf {
     socket: Arc<Socket>,
-    /// The socket once more, while it takes nothing: tells when it takes something again.
-    room: Option<AsyncFd<OwnedFd>>,
+    /// Waits while the socket takes nothing.
+    room: Option<Room>,
 }
+
+/// How it is noticed that a socket takes something again.
+#[derive(Debug)]
+enum Room {
+    /// The socket once more: the system tells.
+    Told(AsyncFd<OwnedFd>),
+    /// No descriptor is left for that: it is tried at this time.
+    Tried(Pin<Box<Sleep>>),
+}
+
+impl Room {
+    fn of(socket: &Socket) -> Self {
+        let again = socket.stream().try_clone().and_then(|again| ask(OwnedFd::from(again), Interest::WRITABLE));
+        again.map_or_else(|_| Self::Tried(Box::pin(sleep(TRIED_AFTER))), Self::Told)
+    }
+
+    /// Ready when the socket may take something.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Told(socket) => ready!(socket.poll_write_ready(context))?.clear_ready(),
+            Self::Tried(time) => {
+                ready!(time.as_mut().poll(context));
+                time.as_mut().reset(Instant::now() + TRIED_AFTER);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How often a full socket is tried that the system does not tell about. As long as a person does not notice.
+const TRIED_AFTER: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct Socket(AsyncFd<UnixStream>);
@@ -113,13 +146,8 @@ impl WriteHalf {
                     return Poll::Ready(written);
                 }
             }
-            let room = if let Some(room) = &self.room {
-                room
-            } else {
-                let again = self.socket.stream().try_clone()?;
-                self.room.insert(ask(again.into(), Interest::WRITABLE)?)
-            };
-            ready!(room.poll_write_ready(context))?.clear_ready();
+            let room = self.room.get_or_insert_with(|| Room::of(&self.socket));
+            ready!(room.poll(context))?;
         }
     }
 }
@@ -154,5 +182,29 @@ impl Drop for WriteHalf {
     fn drop(&mut self) {
         // It fails when the other side is gone, which needs to hear nothing then.
         let _ = rustix::net::shutdown(self.socket.stream(), Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_full_socket_is_written_when_it_has_room_also_without_a_descriptor_to_be_told_by() {
+        for has_none in [false, true] {
+            let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+            let (_input, mut half) = split(ours).unwrap();
+            let mut sent = 0;
+            while let Some(written) = half.write_directly(&[7; 1024]) {
+                sent += written;
+            }
+            half.room = has_none.then(|| Room::Tried(Box::pin(sleep(TRIED_AFTER))));
+            let writing = tokio::spawn(async move { half.write_all(&[7; 1024]).await });
+            tokio::task::yield_now().await;
+            assert!(!writing.is_finished(), "the socket takes more");
+            theirs.read_exact(&mut vec![0; sent]).await.unwrap();
+            writing.await.unwrap().unwrap();
+        }
     }
 }

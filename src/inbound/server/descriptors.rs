@@ -1,7 +1,7 @@
 //! File descriptors: how many this process may have open.
 
-/// What a full daemon needs: a thousand connections, the service's side of 256 runs (two descriptors each where the
-/// embedded emulator is the service), files, and a margin. More would only make a leak harder to notice.
+/// What a full daemon needs: a thousand connections, which all may be slow (two descriptors each), the service's side of 256 runs (two
+/// descriptors each where the embedded emulator is the service), files, and a margin. More would only make a leak harder to notice.
 #[cfg(unix)]
 const WANTED: u64 = 4096;
 

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// Entries handed to a reader at one time. A reader keeps these alive even when the ring has dropped them.
 const BATCH: usize = 64;
 
+/// How many times a reader waits for one entry and takes it, before it looks again whether several come at once.
+const LONE_READS: u8 = 16;
+
 /// A stream and its readers; `End` is what the stream leaves behind.
 pub struct Feed<E: Entry, End> {
     state: Mutex<State<E, End>>,
@@ -152,7 +155,7 @@ impl<E: Entry, End: Clone> Feed<E, End> {
         state.next_reader += 1;
         state.readers.insert(id, Place::After(after));
         drop(state);
-        Some(Reader { feed: Arc::clone(self), id })
+        Some(Reader { feed: Arc::clone(self), id, lone_reads: 0 })
     }
 
     /// Readers at present.
@@ -181,21 +184,33 @@ impl<E: Entry, End> fmt::Debug for Feed<E, End> {
 pub struct Reader<E: Entry, End> {
     feed: Arc<Feed<E, End>>,
     id: u64,
+    /// How many times it has waited for one entry alone, up to [`LONE_READS`].
+    lone_reads: u8,
 }
 
 impl<E: Entry, End: Clone> Reader<E, End> {
-    /// What comes next; waits for it.
+    /// What comes next; waits for it. When several entries come at once, it takes them together.
     pub async fn next(&mut self) -> Next<E, End> {
+        let mut has_yielded = false;
         loop {
             let written = self.feed.written.notified();
             tokio::pin!(written);
             written.as_mut().enable();
             if let Some(next) = self.take() {
+                let is_lone = matches!(&next, Next::Entries(entries) if entries.len() == 1);
+                if has_yielded && is_lone {
+                    self.lone_reads = 0;
+                }
                 return next;
             }
             written.await;
-            // What is read already is written before the reader goes on, so that it takes all of that at once.
-            tokio::task::yield_now().await;
+            has_yielded = self.lone_reads == LONE_READS;
+            if has_yielded {
+                // The writer goes on first, with what it has at hand.
+                tokio::task::yield_now().await;
+            } else {
+                self.lone_reads += 1;
+            }
         }
     }
 

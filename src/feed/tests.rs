@@ -163,3 +163,34 @@ async fn a_waiting_reader_is_woken_by_an_entry_and_by_the_end() {
     assert!(matches!(reader.next().await, Next::End("done")));
     writing.await.unwrap();
 }
+
+/// As from a connection: another task hands the writer one entry after the other.
+#[tokio::test]
+async fn a_reader_that_waits_for_a_busy_writer_takes_several_entries_at_once() {
+    const ENTRIES: usize = 400;
+    let feed = feed(ENTRIES, ENTRIES);
+    let mut reader = feed.join(|_| 0).unwrap();
+    let (sender, mut received) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        for _ in 0..ENTRIES {
+            sender.send(Word("a")).await.unwrap();
+        }
+    });
+    tokio::spawn(async move {
+        while let Some(word) = received.recv().await {
+            feed.write(word);
+        }
+        feed.end("done");
+    });
+    let reading = tokio::spawn(async move {
+        let (mut reads, mut taken) = (0, 0);
+        while let Next::Entries(entries) = reader.next().await {
+            reads += 1;
+            taken += entries.len();
+        }
+        (reads, taken)
+    });
+    let (reads, taken) = reading.await.unwrap();
+    assert_eq!(taken, ENTRIES);
+    assert!(reads < ENTRIES / 4, "{reads} reads");
+}

@@ -206,7 +206,7 @@ impl<E: Entry, End: Clone> Reader<E, End> {
             written.await;
             has_yielded = self.lone_reads == LONE_READS;
             if has_yielded {
-                // The writer goes on first, with what it has at hand.
+                // The writer continues first, with what it has at hand.
                 tokio::task::yield_now().await;
             } else {
                 self.lone_reads += 1;

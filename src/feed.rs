@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// Entries handed to a reader at one time. A reader keeps these alive even when the ring has dropped them.
 const BATCH: usize = 64;
 
-/// How many times a reader waits for one entry and takes it, before it looks again whether several come at once.
+/// How many times a reader waits for one entry and takes it, before it looks again whether several come at once. To look costs one more
+/// turn of its task: for every entry of a slow stream that would be too much.
 const LONE_READS: u8 = 16;
 
 /// A stream and its readers; `End` is what the stream leaves behind.

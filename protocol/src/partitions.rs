@@ -17,8 +17,8 @@ pub const MAX_PAGE: u32 = 1000;
 /// Without `limit` and `after`, the answer has all partitions, the most recently used first. If they are more than a message can hold,
 /// the call is refused. With one of the two, the answer is a page: it has the next partitions in the order of their keys. A key never
 /// changes, so a client that reads page after page gets each partition exactly once that is there all the time, whatever is saved and
-/// forgotten meanwhile. A page takes as long whether there are few
-/// partitions or many. In a shared store, one of all agents takes longer the more agents there are.
+/// forgotten meanwhile. A page takes as long whether there are few partitions or many. In a shared store, one of all agents takes
+/// longer the more agents there are.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 

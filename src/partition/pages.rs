@@ -118,13 +118,13 @@ impl Place {
             None => agent?,
         };
         let place = Self { agent, within: known_beginning(among) + &within };
-        (place.check(among) == check && place.is_in(among, &within)).then_some(place)
+        (place.check(among) == check && place.is_in(among)).then_some(place)
     }
 
     /// Can a page of this list end here? Anybody can make a cursor with the right check, and the next page begins where it says.
-    fn is_in(&self, among: &Among, version: &str) -> bool {
+    fn is_in(&self, among: &Among) -> bool {
         let has_version = match among.owner() {
-            Some((_, Some(only))) => only.as_str() == version,
+            Some((_, Some(only))) => self.within == known_beginning(among) + only.as_str(),
             Some((_, None)) | None => true,
         };
         has_version && among.has_agent(&AgentKey::from_stored(self.agent.clone()))

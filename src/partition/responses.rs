@@ -21,8 +21,8 @@ pub const MAX_OF_OWNER: usize = 1_000;
 /// Most responses whose owner is remembered here.
 const MAX_RESPONSES: usize = 10_000;
 
-/// What a response is remembered by: a hash of its agent and its id, which take ten times the memory. At 128 bits nobody finds an id that
-/// has the hash of another.
+/// What a response is remembered by: a hash of its agent and its id. The two themselves take several times the memory. At 128 bits nobody
+/// finds an id that has the hash of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Name([u8; NAME_BYTES]);
 

@@ -325,7 +325,8 @@ pub trait Store: ChatStore + QuestionStore + std::fmt::Debug + Send + Sync {
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>>;
 
     /// The partitions after a place, in the order of their keys: at most `most`, which is at least 1. Only they are read, however many
-    /// there are, and in a shared store the names of the list's agents. A caller that reads page after page gets each partition exactly once that is there all the time.
+    /// there are, and in a shared store the names of the list's agents. A caller that reads page after page gets each partition exactly
+    /// once that is there all the time.
     fn page(&self, among: &Among, after: Option<&Place>, most: usize) -> BoxFuture<'_, Result<Page, StoreError>>;
 
     /// Forgets what to continue in `partitions`, what agents asked there, and the ownership keys of their sessions. Whose the sessions are stays

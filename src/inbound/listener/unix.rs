@@ -58,7 +58,7 @@ impl Room {
     }
 }
 
-/// How often a full socket is tried that the system does not tell about. As long as a person does not notice.
+/// How often a full socket is tried that the system does not tell about. A person does not notice a wait of this length.
 const TRIED_AFTER: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]

@@ -181,7 +181,8 @@ const LIMITS: &str = "
 | 4 | Each follower has an outbox of its own, with a bound and a clock, so that one that does not read costs the others nothing. An event is encoded once, and goes straight to each follower's socket. Above the write itself, a follower costs a task that is woken |
 | 5 | Half of a command is the start and the end of its process: 490 page faults, of which 160 are relocations. A build with fixed addresses is 0.3 ms faster (0.48 × of curl in place of 0.49 ×), and gives up that an attacker does not know them. Two programs would make two of every package |
 | 9 | Idle, 13 of the 15 MiB are pages of the program itself, which processes share and the system can drop. The first call makes 0.7 MiB that stay. After 200 streams, 3 MiB are live by heaptrack and by the allocator's own count, and 2.4 MiB are what the allocator keeps ready for the daemon's threads: without that (`tcache:false`), 4.5 MiB stay, and a call takes a tenth more of the CPU. The rest is pages on which one small piece is left. After 10,000 turns 1.7 MiB are kept ready, and 1 MiB says whose the latest 10,000 responses are |
-| 13 | A model's call passes one more process, with a read and a write on either side: two more changes between processes, each of which is as much as row 1, and its result is made of the answer's JSON |
+| 8 | An upload through the daemon is a read and a write more. Runs differ by more than the target allows: 0.90 to 1.00 × in four of them |
+| 13 | An editor's or a model's call passes one more process, with a read and a write on either side: two more changes between processes, each of which is as much as row 1, and its result is made of the answer's JSON |
 | 15 | Callers who call without a pause share the processors with the gateway, the emulator and the benchmark: each waits for the work of all others |
 ";
 

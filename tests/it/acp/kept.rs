@@ -12,9 +12,17 @@ impl Editor {
     }
 }
 
+/// Turns after each of which the threads are counted.
+#[cfg(target_os = "linux")]
+const TURNS: usize = 10;
+/// Threads that these turns may add. The thread that has just answered may still be on its way back when the next prompt comes; another
+/// one reads that prompt then, and stays. A thread for each turn, or for every second one, would be more.
+#[cfg(target_os = "linux")]
+const LATE: usize = 2;
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_second_prompt_makes_no_connection_and_no_thread_and_another_session_has_its_own() {
+async fn prompts_share_one_connection_and_a_few_threads_and_another_session_has_its_own() {
     let home = Home::new();
     let mut editor = Editor::start(&home, &["--emulator"]).await;
     let session = editor.new_session().await;
@@ -22,10 +30,13 @@ async fn a_second_prompt_makes_no_connection_and_no_thread_and_another_session_h
         editor.ends_turn(&session, "remember the milk").await;
     }
     let before = (editor.process.threads(), editor.process.sockets());
-    for _ in 0..3 {
+    let mut threads = before.0.clone();
+    for _ in 0..TURNS {
         editor.ends_turn(&session, "what do you remember?").await;
-        assert_eq!((editor.process.threads(), editor.process.sockets()), before);
+        threads.append(&mut editor.process.threads());
+        assert_eq!(editor.process.sockets(), before.1);
     }
+    assert!(threads.len() <= before.0.len() + LATE, "{threads:?} after {:?}", before.0);
     assert_eq!(call(&home.socket(), "daemon/status")["result"]["connections"], 2, "this one and the one that is kept");
 
     let other = editor.new_session().await;

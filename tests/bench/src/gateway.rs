@@ -299,10 +299,8 @@ impl Store {
             "always",
             "--dir",
         ]);
-        let (process, _) = Process::start("redis-server", {
-            command.arg(directory);
-            command
-        })?;
+        command.arg(directory);
+        let process = Process::quiet("redis-server", command)?;
         let store = Self { _process: process, address: address.to_string() };
         let began = Instant::now();
         while store.scripts().is_err() {

@@ -26,11 +26,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts it. Nobody reads what it prints, so it prints nowhere: a pipe that nobody reads ends a process that writes to it.
+    pub(crate) fn quiet(name: &str, mut command: Command) -> Result<Self, String> {
+        command.stdout(Stdio::null());
+        Self::spawn(name, command)
+    }
+
     /// Starts it and waits for the first line it prints.
     pub(crate) fn start(name: &str, mut command: Command) -> Result<(Self, String), String> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = command.spawn().map_err(|error| format!("{name} does not start: {error}"))?;
-        let mut process = Self { child };
+        command.stdout(Stdio::piped());
+        let mut process = Self::spawn(name, command)?;
         let mut line = String::new();
         if let Some(output) = process.child.stdout.take() {
             BufReader::new(output).read_line(&mut line).map_err(|error| format!("{name}: {error}"))?;
@@ -39,6 +44,11 @@ impl Process {
             return Err(format!("{name} did not get ready: {}", line.trim_end()));
         }
         Ok((process, line))
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Result<Self, String> {
+        let child = command.stdin(Stdio::null()).spawn();
+        Ok(Self { child: child.map_err(|error| format!("{name} does not start: {error}"))? })
     }
 
     /// Its memory, bytes.

@@ -1,12 +1,7 @@
-//! The one binary: `cupola serve` is the daemon, everything else a small client of it (`process/program`).
+//! `cupola`: the command line alone, a small client of the daemon. What it starts is in `bin/cupola-daemon`.
 
 use std::process::ExitCode;
 
-/// glibc's allocator keeps what a burst of work left in fragments; this one gives it back (`tests/it/memory.rs`).
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
-    cupola::process::run(env!("CARGO_PKG_VERSION"))
+    cupola_cli::run_alone(std::env::args_os(), env!("CARGO_PKG_VERSION"))
 }

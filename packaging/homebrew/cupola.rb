@@ -7,6 +7,7 @@ class Cupola < Formula
 @ARCHIVES@
   def install
     bin.install "cupola"
+    bin.install "cupola-daemon"
     man1.install Dir["man/man1/*.1"]
     bash_completion.install "completions/cupola.bash" => "cupola"
     zsh_completion.install "completions/_cupola"

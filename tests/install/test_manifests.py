@@ -117,7 +117,7 @@ class Manifests(Fresh):
         inside = {name.partition("/")[2] for name in names}
         text = (self.manifests / "homebrew" / "cupola.rb").read_text()
         installed = re.findall(r'(?:bin|completion)\.install "([^"]+)"', text)
-        self.assertEqual(len(installed), 4)
+        self.assertEqual(len(installed), 5)
         self.assertLessEqual(set(installed), inside)
 
     def test_wingets_manifests_have_what_its_schemas_require(self):

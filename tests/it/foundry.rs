@@ -38,6 +38,16 @@ impl World {
         Self::with(|_, _| Settings::default()).await
     }
 
+    async fn counted(next: impl FnOnce(&std::path::Path) -> Option<Tls>) -> (Self, Arc<Counted>) {
+        let mut counted = None;
+        let world = Self::with(|directory, options| {
+            let acceptor = Arc::new(Counted { next: next(directory), ..Counted::default() });
+            options.acceptor = Some(Arc::clone(counted.insert(acceptor)) as _);
+            Settings::default()
+        });
+        (world.await, counted.unwrap())
+    }
+
     async fn encrypted() -> Self {
         Self::with(|directory, options| {
             let tls = Tls::generate(directory, &["acct.emulator.test".to_owned()]).unwrap();
@@ -150,33 +160,26 @@ async fn a_turn_streams_and_ends_with_its_ids() {
     assert!(ending.response_id.is_some() && ending.output.is_some());
 }
 
-/// Counts connections.
+/// Counts connections, and passes them on, through `next` if there is one.
 #[derive(Default)]
 struct Counted {
     count: AtomicUsize,
-    /// Who accepts them; without it they are passed on as they are.
     next: Option<Tls>,
 }
 
 impl Acceptor for Counted {
     fn accept(&self, stream: TcpStream) -> BoxFuture<'_, std::io::Result<Box<dyn Connection>>> {
         self.count.fetch_add(1, Ordering::Relaxed);
-        match &self.next {
-            Some(next) => next.accept(stream),
-            None => Box::pin(async move { Ok(Box::new(stream) as Box<dyn Connection>) }),
+        if let Some(next) = &self.next {
+            return next.accept(stream);
         }
+        Box::pin(async move { Ok(Box::new(stream) as Box<dyn Connection>) })
     }
 }
 
 #[tokio::test]
 async fn turns_one_after_the_other_share_one_connection() {
-    let counted = Arc::new(Counted::default());
-    let acceptor = Arc::clone(&counted);
-    let world = World::with(|_, options| {
-        options.acceptor = Some(acceptor);
-        Settings::default()
-    })
-    .await;
+    let (world, counted) = World::counted(|_| None).await;
     let url = format!("http://{}", world.emulator.address().unwrap());
     let address = Address::emulator(&url.parse().unwrap(), &"notes".parse().unwrap()).unwrap();
     let agent = world.foundry.agent(address);
@@ -536,17 +539,9 @@ async fn a_deployed_agent_is_reached_over_tls_with_the_configured_account() {
 
 #[tokio::test]
 async fn an_untrusted_certificate_is_refused() {
-    let mut counted = None;
-    let world = World::with(|directory, options| {
-        let next = Some(Tls::generate(directory, &[]).unwrap());
-        let acceptor = counted.insert(Arc::new(Counted { next, ..Counted::default() }));
-        options.acceptor = Some(Arc::clone(acceptor) as _);
-        Settings::default()
-    })
-    .await;
-    let address = Address::emulator(&world.emulator.url().parse().unwrap(), &"notes".parse().unwrap()).unwrap();
-    let error = world.foundry.agent(address).read_definition(None).await.unwrap_err();
-    assert_eq!(counted.unwrap().count.load(Ordering::Relaxed), 1, "it was tried again, which cannot help");
+    let (world, counted) = World::counted(|directory| Some(Tls::generate(directory, &[]).unwrap())).await;
+    let error = world.agent("notes").read_definition(None).await.unwrap_err();
+    assert_eq!(counted.count.load(Ordering::Relaxed), 1, "it was tried again, which cannot help");
     assert_eq!(error.kind(), ErrorKind::CertificateNotTrusted);
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
 }

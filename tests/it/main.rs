@@ -51,6 +51,7 @@ mod people;
 mod pool;
 mod private;
 mod process;
+mod programs;
 mod project;
 mod questions;
 mod raw;

@@ -21,7 +21,7 @@ pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
-pub(crate) use process::{Home, Process, at_once, call, finish, finish_after, until};
+pub(crate) use process::{Home, Process, at_once, call, finish, finish_after, older_program, until};
 pub(crate) use terminal::Terminal;
 
 /// How long a test waits for what must happen. Only what hangs takes this long, also on a machine that has much else to do.

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: builds the packages of a release, for one platform at a time, from the templates in `packaging/`.
 //!
 //! - [`platform`]: the platforms, and what each package system calls them
-//! - [`contents`]: what every package contains: the program, completions, manual pages, licence
+//! - [`contents`]: what every package contains: the programs, completions, manual pages, licence
 //! - [`archive`]: the tarball or zip file, `debian` the Debian package, `wheel` the Python wheels, `npm` the npm packages, `vsix` the
 //!   VS Code package
 //! - `sbom`: the list of the crates in the program; `checksums`: the file `SHA256SUMS`
@@ -181,7 +181,7 @@ impl Release {
         fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
         let contents = Contents::collect(platform, &program, &stage)?;
         if options.is_quick {
-            succeed(Command::new("strip").arg(&contents.program))?;
+            succeed(Command::new("strip").args(&contents.programs))?;
         }
         Ok(Self { platform, contents, stage, out, is_quick: options.is_quick })
     }
@@ -205,7 +205,7 @@ impl Release {
     }
 }
 
-/// The release build for a platform.
+/// The release build for a platform: the command; what it starts is beside it.
 fn build(platform: &Platform) -> Result<PathBuf, String> {
     let mut cargo = cargo_in_root(&["build", "--release", "--locked", "--package", "cupola"]);
     let mut directory = root().join("target");
@@ -214,7 +214,7 @@ fn build(platform: &Platform) -> Result<PathBuf, String> {
         directory.push(platform.triple);
     }
     succeed(&mut cargo)?;
-    Ok(directory.join("release").join(platform.program()))
+    Ok(directory.join("release").join(platform.programs()[0]))
 }
 
 /// Runs a program to its end. What it prints is shown only if it fails.

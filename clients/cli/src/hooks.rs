@@ -7,7 +7,9 @@ mod bound;
 pub use crate::line::stop::Stop;
 pub use bound::{BoundLine, CallFailure};
 
+use crate::daemon_program::instead;
 use crate::line::stream::Stream;
+use crate::terminal;
 use clap::ValueEnum;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::rpc::ErrorObject;
@@ -41,6 +43,24 @@ pub struct Hooks {
     /// Serves the Model Context Protocol: on standard input and output until the input ends, or on an address. The error says what is
     /// wrong with the options, the input or the address.
     pub mcp: fn(McpOptions) -> Result<(), String>,
+}
+
+impl Hooks {
+    /// For a program without these parts: `cupola-daemon` takes its place.
+    pub(crate) fn of_daemon_program(version: &'static str) -> Self {
+        Self {
+            version,
+            // Who has started a daemon reads from standard output why it does not serve.
+            serve: |_| instead(terminal::stdout()),
+            embedded: |_| instead(terminal::stderr()),
+            gateway: |_| instead(terminal::stderr()),
+            emulator: |_| instead(terminal::stderr()),
+            emulator_token: |_| instead(terminal::stderr()),
+            conformance: |_| instead(terminal::stderr()),
+            record: |_, _| instead(terminal::stderr()),
+            mcp: |_| instead(terminal::stderr()),
+        }
+    }
 }
 
 /// What the command line says about the MCP server to run.

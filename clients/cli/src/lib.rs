@@ -7,6 +7,7 @@
 //! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens; [`owner`]: whose place that is
 //! - [`show`]: answers, logs, tables, `--debug`; [`terminal`]: the only way to standard output and error, which makes the text of
 //!   others harmless
+//! - [`daemon_program`]: the program that has the rest
 //! - [`azd`]: what azd has saved; [`spool`]: standard input as a file; [`ownership`]: which files are trusted
 //! - `places`: where the user's files are; `user`: who the user is on Windows
 //! - [`failure`], [`exit`]: errors, hints and exit codes; [`repeated`]: this command line's flags in the commands that hints name
@@ -18,6 +19,7 @@
 mod arguments;
 mod azd;
 mod commands;
+mod daemon_program;
 mod environment;
 pub mod exit;
 mod failure;
@@ -47,6 +49,16 @@ pub use hooks::{
 pub use line::beside::already_served;
 pub use line::stream::Stream;
 pub use terminal::harmless;
+
+/// As [`run`], in a program that is the command line alone: what is behind the hooks is left to `cupola-daemon`, which is installed
+/// beside it.
+pub fn run_alone(arguments: impl Iterator<Item = OsString>, version: &'static str) -> ExitCode {
+    let arguments: Vec<_> = arguments.collect();
+    if daemon_program::is_asked(&arguments) {
+        daemon_program::instead(terminal::stderr());
+    }
+    run(arguments.into_iter(), Hooks::of_daemon_program(version))
+}
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {

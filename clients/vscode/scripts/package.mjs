@@ -2,11 +2,11 @@
 //
 //     node scripts/package.mjs [--target PLATFORM --binary FILE] [--out FILE]
 //
-// With a binary, the package contains the `cupola` program and is for one platform, which VS Code names like `linux-x64`.
+// With a binary, the package contains it and the `cupola-daemon` beside it, and is for one platform, which VS Code names like `linux-x64`.
 
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, rmSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { installPackages, root } from "./packages.mjs";
 
@@ -29,10 +29,13 @@ export function packageExtension({ target, binary, out = join(root, "dist", "cup
     ];
     try {
         if (binary !== undefined) {
-            const program = join(programs, target.startsWith("win32") ? "cupola.exe" : "cupola");
+            const ending = target.startsWith("win32") ? ".exe" : "";
             mkdirSync(programs, { recursive: true });
-            copyFileSync(resolve(binary), program);
-            chmodSync(program, 0o755);
+            for (const name of [`cupola${ending}`, `cupola-daemon${ending}`]) {
+                const program = join(programs, name);
+                copyFileSync(join(dirname(resolve(binary)), name), program);
+                chmodSync(program, 0o755);
+            }
             options.push("--target", target);
         }
         execFileSync(process.execPath, [vsce, ...options], { cwd: root, stdio: "inherit" });

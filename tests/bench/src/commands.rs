@@ -135,22 +135,27 @@ fn cold(setting: &Setting, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// What of the program a start touches.
+/// What of each program a start touches.
 pub(crate) fn size(setting: &Setting, report: &mut Report) -> Result<(), String> {
-    let bytes = fs::metadata(&setting.binary).map_err(|error| error.to_string())?.len();
-    report.add(14, "the program", (float(bytes) / MIB, "MiB"), Target::None, "");
-    if let Ok(listed) = Command::new("readelf").arg("-rW").arg(&setting.binary).output() {
-        let count = listed
-            .stdout
-            .split(|byte| *byte == b'\n')
-            .filter(|line| line.windows(4).any(|at| at == b"R_X8" || at == b"R_AA"));
-        report.add(14, "relocations of the program", (float(count.count()), ""), Target::None, "readelf -r");
+    let programs = ["cupola", "cupola-daemon"];
+    for name in programs {
+        let path = setting.binary.with_file_name(name);
+        let bytes = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?.len();
+        report.add(14, format!("{name}, its file"), (float(bytes) / MIB, "MiB"), Target::None, "");
+        if let Ok(listed) = Command::new("readelf").arg("-rW").arg(&path).output() {
+            let count = listed
+                .stdout
+                .split(|byte| *byte == b'\n')
+                .filter(|line| line.windows(4).any(|at| at == b"R_X8" || at == b"R_AA"));
+            report.add(14, format!("{name}, relocations"), (float(count.count()), ""), Target::None, "readelf -r");
+        }
     }
     let directory = bed::directory()?;
     fs::write(directory.path().join("config.toml"), "").map_err(|error| error.to_string())?;
-    for arguments in [&["--version"][..], &["status"]] {
-        let mut command = Command::new(&setting.binary);
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    let [command, daemon] = programs;
+    for (program, argument) in [(command, "--version"), (command, "status"), (daemon, "--version")] {
+        let mut command = Command::new(setting.binary.with_file_name(program));
+        command.arg(argument).stdout(Stdio::null()).stderr(Stdio::null());
         bed::surround(&mut command, directory.path());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let began = Instant::now();
@@ -160,8 +165,7 @@ pub(crate) fn size(setting: &Setting, report: &mut Report) -> Result<(), String>
         }
         let faults = minor_faults(child.id())?;
         child.wait().map_err(|error| error.to_string())?;
-        let name = format!("page faults of cupola {}", arguments.join(" "));
-        report.add(14, name, (float(faults), ""), Target::None, "");
+        report.add(14, format!("page faults of {program} {argument}"), (float(faults), ""), Target::None, "");
     }
     Ok(())
 }

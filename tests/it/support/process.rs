@@ -94,7 +94,7 @@ impl Home {
 }
 
 /// The program of `tests/older/program.rs`. `cargo test --workspace` has built it; a test that runs by itself has it built here.
-fn older_program() -> &'static Path {
+pub(crate) fn older_program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         let binaries = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
         let mut cargo = Command::new(env!("CARGO"));

@@ -1,4 +1,4 @@
-//! What every package contains: the program, completions, manual pages, the licence.
+//! What every package contains: the programs, completions, manual pages, the licence.
 
 use super::platform::{self, Glibc, Platform};
 use super::{build, copy, succeed, write};
@@ -15,21 +15,24 @@ const SHELLS: [(&str, &str); 3] = [("bash", "cupola.bash"), ("zsh", "_cupola"), 
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) directory: PathBuf,
-    pub(super) program: PathBuf,
+    /// The command that people call, and what it starts, which belongs beside it.
+    pub(super) programs: [PathBuf; 2],
     pub(super) license: PathBuf,
-    /// The oldest glibc that the program runs with, on Linux.
+    /// The oldest glibc that both programs run with, on Linux.
     pub(super) glibc: Option<Glibc>,
 }
 
 impl Contents {
-    /// Collects them in `stage`. Completions and manual pages are written by the program itself; one for another platform cannot run
-    /// here, so this platform's own is built for that.
+    /// Collects them in `stage`: the command `program`, and what is beside it. Completions and manual pages are written by the program
+    /// itself; one for another platform cannot run here, so this platform's own is built for that.
     pub(super) fn collect(platform: &Platform, program: &Path, stage: &Path) -> Result<Self, String> {
         let directory = stage.join(super::archive::name(platform));
-        let installed = directory.join(platform.program());
-        copy(program, &installed)?;
+        let programs = platform.programs().map(|name| directory.join(name));
+        for (name, installed) in platform.programs().iter().zip(&programs) {
+            copy(&program.with_file_name(name), installed)?;
+        }
         let runnable = match platform::this() {
-            Ok(this) if this == platform => installed.clone(),
+            Ok(this) if this == platform => programs[0].clone(),
             Ok(this) => build(this)?,
             Err(reason) => return Err(reason),
         };
@@ -41,9 +44,9 @@ impl Contents {
         let license = directory.join("LICENSE");
         copy(&root().join("LICENSE"), &license)?;
         copy(&root().join("README.md"), &directory.join("README.md"))?;
-        let glibc =
-            platform.is_on("linux").then(|| fs::read(&installed).ok().and_then(|bytes| platform::glibc_of(&bytes)));
-        Ok(Self { directory, program: installed, license, glibc: glibc.flatten() })
+        let newest = || programs.iter().filter_map(|program| platform::glibc_of(&fs::read(program).ok()?)).max();
+        let glibc = platform.is_on("linux").then(newest).flatten();
+        Ok(Self { directory, programs, license, glibc })
     }
 
     /// The completions, by shell.

@@ -1,4 +1,4 @@
-//! The npm packages: `@cupola/cli`, which people install, and the package with the program for one platform, which npm chooses.
+//! The npm packages: `@cupola/cli`, which people install, and the package with the programs for one platform, which npm chooses.
 
 use super::platform::PLATFORMS;
 use super::template::fill_file;
@@ -19,7 +19,9 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
     let (os, cpu) = release.platform.node;
     let values = [("VERSION", VERSION), ("PLATFORM", &release.platform.node_name()), ("OS", os), ("CPU", cpu)];
     fill_file("npm/platform/package.json", &values, &platform.join("package.json"))?;
-    copy(&release.contents.program, &platform.join("bin").join(release.platform.program()))?;
+    for (program, name) in release.contents.programs.iter().zip(release.platform.programs()) {
+        copy(program, &platform.join("bin").join(name))?;
+    }
     for package in [&cli, &platform] {
         copy(&release.contents.license, &package.join("LICENSE"))?;
         pack(package, &release.out)?;

@@ -79,9 +79,9 @@ impl Platform {
         }
     }
 
-    /// The name of the program's file.
-    pub(super) fn program(&self) -> &'static str {
-        if self.is_on("windows") { "cupola.exe" } else { "cupola" }
+    /// The names of the programs' files: the command that people call, and what it starts.
+    pub(super) fn programs(&self) -> [&'static str; 2] {
+        if self.is_on("windows") { ["cupola.exe", "cupola-daemon.exe"] } else { ["cupola", "cupola-daemon"] }
     }
 
     /// `linux-x64`, as npm packages and VS Code call it.
@@ -145,6 +145,6 @@ mod tests {
     #[test]
     fn a_platform_without_packages_is_refused_with_those_that_have_some() {
         assert!(named("riscv64gc-unknown-linux-gnu").unwrap_err().contains("aarch64-apple-darwin"));
-        assert_eq!(named("x86_64-pc-windows-gnu").unwrap().program(), "cupola.exe");
+        assert_eq!(named("x86_64-pc-windows-gnu").unwrap().programs()[0], "cupola.exe");
     }
 }

@@ -1,4 +1,4 @@
-//! The VS Code package with the program in it.
+//! The VS Code package with the programs in it.
 
 use super::{Release, VERSION, succeed};
 use crate::root;
@@ -10,5 +10,5 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
     let package = release.out.join(format!("cupola-{target}-{VERSION}.vsix"));
     let mut node = Command::new("node");
     node.arg("clients/vscode/scripts/package.mjs").args(["--target", &target, "--binary"]);
-    succeed(node.arg(&release.contents.program).arg("--out").arg(package).current_dir(root()))
+    succeed(node.arg(&release.contents.programs[0]).arg("--out").arg(package).current_dir(root()))
 }

@@ -1,4 +1,4 @@
-//! The Python wheels: `cupola-bin` with the program, built by hatchling from `packaging/python`, and the client package `cupola`.
+//! The Python wheels: `cupola-bin` with the programs, built by hatchling from `packaging/python`, and the client package `cupola`.
 
 use super::template::fill_file;
 use super::{Release, VERSION, copy, succeed};
@@ -13,13 +13,15 @@ const PLAIN: [&str; 4] =
 pub(super) fn build(release: &Release) -> Result<(), String> {
     let contents = &release.contents;
     let place = release.stage.join("python");
-    let program = release.platform.program();
+    let [program, daemon] = release.platform.programs();
     for file in PLAIN {
         copy(&root().join("packaging/python").join(file), &place.join(file))?;
     }
     copy(&contents.license, &place.join("LICENSE"))?;
-    copy(&contents.program, &place.join(program))?;
-    let values = [("VERSION", VERSION), ("PROGRAM", program)];
+    for (from, name) in contents.programs.iter().zip([program, daemon]) {
+        copy(from, &place.join(name))?;
+    }
+    let values = [("VERSION", VERSION), ("PROGRAM", program), ("DAEMON", daemon)];
     fill_file("python/pyproject.toml", &values, &place.join("pyproject.toml"))?;
     let tag = release.platform.wheel_tag(contents.glibc)?;
     fill_file("python/hatch_build.py", &[("PLATFORM", &tag)], &place.join("hatch_build.py"))?;

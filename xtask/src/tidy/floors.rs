@@ -42,6 +42,7 @@ pub(super) const HOUSES: &[House] = &[
             &["hooks"],
             &["azd", "line", "show"],
             &["spool"],
+            &["daemon_program"],
             &["environment", "socket"],
             &["failure"],
             &["exit", "owner", "places", "ownership", "repeated", "terminal", "user"],

@@ -46,13 +46,15 @@ pub(super) struct Use {
 }
 
 impl Modules {
-    /// Reads all modules below `sources`, which holds `lib.rs`. The binary's `main.rs` is another crate.
+    /// Reads all modules below `sources`, which holds `lib.rs`. The programs, `main.rs` and what is in `bin/`, are other crates.
     pub(super) fn read(sources: &Path) -> Result<Self, String> {
         let mut files = Vec::new();
         super::collect(sources, sources, &mut files)
             .map_err(|error| format!("{} cannot be read: {error}", sources.display()))?;
         let mut texts = Vec::new();
-        for file in files.into_iter().filter(|file| super::is_rust(file) && file != "main.rs") {
+        for file in
+            files.into_iter().filter(|file| super::is_rust(file) && file != "main.rs" && !file.starts_with("bin/"))
+        {
             let text =
                 fs::read_to_string(sources.join(&file)).map_err(|error| format!("{file} cannot be read: {error}"))?;
             texts.push((file, text));

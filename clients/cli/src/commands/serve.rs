@@ -1,7 +1,9 @@
 //! `cupola serve`: the daemon. This crate only takes its flags; what it does is behind [`Hooks`].
 
 use crate::hooks::{Hooks, ServeOptions};
+use crate::{daemon_program, environment, exit, terminal};
 use clap::Args;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,12 +36,22 @@ pub(crate) struct Flags {
     /// Started by another command: leave its terminal
     #[arg(long, hide = true)]
     background: bool,
+    /// The version of the command that starts it
+    #[arg(long, hide = true)]
+    for_version: Option<String>,
 }
 
 /// Becomes the daemon.
 pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
     if flags.background {
         leave_the_terminal();
+    }
+    // The command would have this daemon replaced by one of its own version, and start this one again.
+    if let Some(wanted) = flags.for_version.filter(|wanted| wanted != environment::version()) {
+        let report = daemon_program::of_another_version(&wanted);
+        // Nothing is left to do if nobody reads the report.
+        let _ = writeln!(terminal::stdout(), "error: {report}");
+        return ExitCode::from(exit::DAEMON);
     }
     (hooks.serve)(ServeOptions {
         socket: flags.socket,

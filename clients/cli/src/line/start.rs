@@ -8,7 +8,8 @@ use super::patience::Patience;
 use super::running::{Place, running};
 use super::silent::silent_process;
 use super::stream::Stream;
-use crate::environment::ISOLATION_VARIABLES;
+use crate::daemon_program;
+use crate::environment::{self, ISOLATION_VARIABLES};
 use crate::failure::Failure;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -39,13 +40,13 @@ pub(super) enum Started {
     Gone(Failure),
 }
 
-/// Starts this program as a daemon and connects to it.
+/// Starts a daemon and connects to it.
 pub(super) fn start(place: &Place, patience: &Patience) -> Result<Started, Failure> {
-    let program = std::env::current_exe().map_err(|error| {
+    let program = daemon_program::path().map_err(|error| {
         Failure::daemon(format!("could not start the daemon: cannot find this program's path: {error}"))
     })?;
     let mut command = Command::new(&program);
-    command.arg("serve").arg("--background").arg("--socket").arg(&place.path);
+    command.args(["serve", "--background", "--for-version", environment::version()]).arg("--socket").arg(&place.path);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // The daemon outlives this command and serves others. It must not keep this command's keys in its environment.

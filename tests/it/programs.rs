@@ -4,10 +4,19 @@ use crate::support::{Home, finish, older_program};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const COMMAND: &str = env!("CARGO_BIN_EXE_cupola");
+
+/// A copy of the command, with nothing beside it.
+fn alone(home: &Home) -> PathBuf {
+    let directory = home.path("alone");
+    fs::create_dir(&directory).unwrap();
+    let command = directory.join("cupola");
+    fs::copy(COMMAND, &command).unwrap();
+    command
+}
 
 /// Runs the program at `path` as the user of this home.
 fn run(home: &Home, path: &Path, arguments: &[&str]) -> Output {
@@ -20,11 +29,8 @@ fn run(home: &Home, path: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn a_command_line_alone_says_which_program_is_missing_and_where() {
     let home = Home::new();
-    let alone = home.path("alone");
-    fs::create_dir(&alone).unwrap();
-    let command = alone.join("cupola");
-    fs::copy(COMMAND, &command).unwrap();
-    let missing = alone.canonicalize().unwrap().join("cupola-daemon");
+    let command = alone(&home);
+    let missing = command.canonicalize().unwrap().with_file_name("cupola-daemon");
     for line in
         ["invoke --emulator hi", "invoke --no-daemon --emulator hi", "mcp --emulator", "conformance --emulator --yes"]
     {
@@ -59,11 +65,8 @@ fn the_command_line_has_none_of_the_daemons_packages() {
 #[test]
 fn a_daemons_program_of_another_version_is_named_and_does_not_serve() {
     let home = Home::new();
-    let mixed = home.path("mixed");
-    fs::create_dir(&mixed).unwrap();
-    let command = mixed.join("cupola");
-    fs::copy(COMMAND, &command).unwrap();
-    fs::copy(older_program(), mixed.join("cupola-daemon")).unwrap();
+    let command = alone(&home);
+    fs::copy(older_program(), command.with_file_name("cupola-daemon")).unwrap();
     let output = run(&home, &command, &["invoke", "--emulator", "hello"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(6), "{said}");

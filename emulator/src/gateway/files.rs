@@ -30,8 +30,8 @@ use tokio_util::io::ReaderStream;
 /// Largest file, in bytes. "50 MB" in the specification, which does not say of which kind; this is the larger reading.
 const MAX_FILE: u64 = 50 * 1024 * 1024;
 
-/// How much of a body that is too large is still read, in bytes. A client that sends its whole body before it reads
-/// the answer would otherwise find the connection closed in place of the 413.
+/// How much of a body that is refused is still read, in bytes. A client that sends its whole body before it reads the answer would
+/// otherwise find the connection closed in place of the answer.
 const MAX_DISCARDED: u64 = 2 * MAX_FILE;
 
 pub(super) fn routes(without: &[Undocumented]) -> Router<Arc<Gateway>> {
@@ -48,21 +48,28 @@ pub(super) fn routes(without: &[Undocumented]) -> Router<Arc<Gateway>> {
 }
 
 async fn upload(call: Call, body: Body) -> Result<Response, ApiError> {
-    let entered = enter(&call).await?;
+    let mut body = body.into_data_stream();
+    let answer = take(&call, &mut body).await;
+    if answer.is_err() {
+        discard(&mut body).await;
+    }
+    answer
+}
+
+async fn take(call: &Call, body: &mut BodyDataStream) -> Result<Response, ApiError> {
+    let entered = enter(call).await?;
     let _lease = entered.session.lease(&call.gateway.clock);
-    let path = path(&call)?;
+    let path = path(call)?;
     if path.is_home() {
         return Err(ApiError::invalid("path", "The path must name the file to write."));
     }
     let declared: Option<u64> = call.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut body = body.into_data_stream();
     if declared.is_some_and(|length| length > MAX_FILE) {
-        discard(&mut body).await;
         return Err(too_large());
     }
     let directory = entered.session.directory().to_owned();
     let (upload, file) = blocking(&path, move || Upload::begin(&directory)).await?;
-    let written = receive(&mut body, file.into()).await?;
+    let written = receive(body, file.into()).await?;
     let (home, target) = (entered.session.home(), path.clone());
     blocking(&path, move || Home::open(&home)?.place(&upload, &target)).await?;
     Ok((StatusCode::CREATED, Json(json!({"path": path.shown(), "bytes_written": written}))).into_response())
@@ -76,7 +83,6 @@ async fn receive(body: &mut BodyDataStream, mut file: tokio::fs::File) -> Result
             chunk.map_err(|error| ApiError::invalid("body", format!("The upload was interrupted: {error}.")))?;
         written += chunk.len() as u64;
         if written > MAX_FILE {
-            discard(body).await;
             return Err(too_large());
         }
         file.write_all(&chunk).await.map_err(ApiError::internal)?;

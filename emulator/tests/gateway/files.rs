@@ -6,6 +6,8 @@ use cupola_emulator::Undocumented;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const SESSION: &str = "sess-files-1";
 const MB: usize = 1024 * 1024;
@@ -152,6 +154,26 @@ async fn fifty_megabytes_are_taken_and_one_byte_more_is_413() {
     let stat = files(&bench, "GET", "/stat?path=large").send().await.ok().json();
     assert_eq!(stat["size"], 50 * MB, "what was there before stays");
     assert_eq!(names(&bench, "").await.0, "large");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_is_read_first_and_its_connection_stays() {
+    let bench = bench().await;
+    let address = bench.emulator.address().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let path = "/api/projects/emulator/agents/notes/endpoint/sessions/sess-nobody/files/content?path=a&api-version=v1";
+    let token = bench.emulator.token("ann");
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-length: 4\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The emulator has seen the head by then, and the body comes late.
+    let about = format!("{}/__cupola/about", bench.emulator.url());
+    bench.raw("GET", &about).send().await.ok();
+    let next = format!("textGET /__cupola/about HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(next.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert!(answers.starts_with("HTTP/1.1 404") && answers.contains("HTTP/1.1 200"), "{answers}");
 }
 
 #[tokio::test]

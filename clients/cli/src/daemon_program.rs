@@ -14,17 +14,17 @@ use std::process::{self, Command};
 /// The other program's name, without the ending that Windows needs.
 const NAME: &str = "cupola-daemon";
 
-/// The flags with which the other program runs the whole command: when this one comes to what it lacks, it has read standard input.
-/// A word that only looks like one of them does no harm.
+/// The flags with which `cupola-daemon` runs the whole command. Otherwise this program would read standard input before it needs
+/// `cupola-daemon`. A message that begins like one of them does no harm: `cupola-daemon` has every command.
 const FLAGS: [&str; 3] = ["--no-daemon", "--gateway", "--record"];
 
-/// Is the whole command the other program's?
+/// Does `cupola-daemon` run the whole command?
 pub(crate) fn is_asked(arguments: &[OsString]) -> bool {
     arguments.iter().any(|word| word.to_str().is_some_and(|word| FLAGS.iter().any(|flag| word.starts_with(flag))))
 }
 
-/// The program that serves. This one if there is no other beside it: it says then what is missing, or is the other one under another
-/// name.
+/// The program to start as the daemon: `cupola-daemon` beside this program. If there is none, it is this program: either this is the
+/// whole program under another name, or it reports what is missing.
 pub(crate) fn path() -> io::Result<PathBuf> {
     let (this, other) = programs()?;
     Ok(if other.is_file() { other } else { this })
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_that_read_standard_input_before_they_need_the_other_program_are_its_own() {
+    fn a_command_with_one_of_these_flags_is_run_by_the_other_program() {
         let is_asked = |line: &str| is_asked(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         for line in
             ["invoke --no-daemon hi", "invoke --gateway=prod hi", "chat --gateway prod", "invoke --record a.json hi"]

@@ -46,11 +46,11 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// For a program without these parts: `cupola-daemon` takes its place.
+    /// For `cupola`, which has none of these parts: each of them runs `cupola-daemon` instead.
     pub(crate) fn of_daemon_program(version: &'static str) -> Self {
         Self {
             version,
-            // Who has started a daemon reads from standard output why it does not serve.
+            // The command that starts a daemon reads the reason from standard output.
             serve: |_| instead(terminal::stdout()),
             embedded: |_| instead(terminal::stderr()),
             gateway: |_| instead(terminal::stderr()),

@@ -49,14 +49,15 @@ pub(super) fn routes(without: &[Undocumented]) -> Router<Arc<Gateway>> {
 
 async fn upload(call: Call, body: Body) -> Result<Response, ApiError> {
     let mut body = body.into_data_stream();
-    let answer = take(&call, &mut body).await;
+    let answer = store(&call, &mut body).await;
     if answer.is_err() {
         discard(&mut body).await;
     }
     answer
 }
 
-async fn take(call: &Call, body: &mut BodyDataStream) -> Result<Response, ApiError> {
+/// Stores the file. After an error, the rest of the body is still to be read.
+async fn store(call: &Call, body: &mut BodyDataStream) -> Result<Response, ApiError> {
     let entered = enter(call).await?;
     let _lease = entered.session.lease(&call.gateway.clock);
     let path = path(call)?;

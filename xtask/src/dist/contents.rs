@@ -49,6 +49,12 @@ impl Contents {
         Ok(Self { directory, programs, license, glibc })
     }
 
+    /// Copies both programs into a directory.
+    pub(super) fn copy_programs(&self, directory: &Path) -> Result<(), String> {
+        let mut programs = self.programs.iter();
+        programs.try_for_each(|program| copy(program, &directory.join(program.file_name().unwrap_or_default())))
+    }
+
     /// The completions, by shell.
     pub(super) fn completions(&self) -> [(&'static str, PathBuf); 3] {
         SHELLS.map(|(shell, name)| (shell, self.directory.join("completions").join(name)))

@@ -27,9 +27,7 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
     let architecture = release.platform.debian.ok_or("Debian does not have this platform")?;
     let glibc = contents.glibc.ok_or("the program does not say which glibc it needs")?.to_string();
     let tree = release.stage.join("debian");
-    for (program, name) in contents.programs.iter().zip(release.platform.programs()) {
-        copy(program, &tree.join("usr/bin").join(name))?;
-    }
+    contents.copy_programs(&tree.join("usr/bin"))?;
     for (shell, path) in contents.completions() {
         let mut places = COMPLETIONS.iter().filter(|(known, _)| *known == shell);
         places.try_for_each(|(_, place)| copy(&path, &tree.join(place)))?;
@@ -41,7 +39,7 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
             &tree.join(format!("usr/share/man/man1/{name}.gz")),
         )?;
     }
-    // Debian's policy wants a page for each program; this one has the commands of `cupola`.
+    // Debian's policy wants a page for each program. Both have the same commands.
     compress(b".so man1/cupola.1\n", &tree.join("usr/share/man/man1/cupola-daemon.1.gz"))?;
     let maintainer = maintainer();
     let documents = tree.join("usr/share/doc/cupola");

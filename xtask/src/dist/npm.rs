@@ -19,9 +19,7 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
     let (os, cpu) = release.platform.node;
     let values = [("VERSION", VERSION), ("PLATFORM", &release.platform.node_name()), ("OS", os), ("CPU", cpu)];
     fill_file("npm/platform/package.json", &values, &platform.join("package.json"))?;
-    for (program, name) in release.contents.programs.iter().zip(release.platform.programs()) {
-        copy(program, &platform.join("bin").join(name))?;
-    }
+    release.contents.copy_programs(&platform.join("bin"))?;
     for package in [&cli, &platform] {
         copy(&release.contents.license, &package.join("LICENSE"))?;
         pack(package, &release.out)?;

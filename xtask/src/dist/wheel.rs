@@ -18,9 +18,7 @@ pub(super) fn build(release: &Release) -> Result<(), String> {
         copy(&root().join("packaging/python").join(file), &place.join(file))?;
     }
     copy(&contents.license, &place.join("LICENSE"))?;
-    for (from, name) in contents.programs.iter().zip([program, daemon]) {
-        copy(from, &place.join(name))?;
-    }
+    contents.copy_programs(&place)?;
     let values = [("VERSION", VERSION), ("PROGRAM", program), ("DAEMON", daemon)];
     fill_file("python/pyproject.toml", &values, &place.join("pyproject.toml"))?;
     let tag = release.platform.wheel_tag(contents.glibc)?;

@@ -46,7 +46,7 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
     if flags.background {
         leave_the_terminal();
     }
-    // The command would have this daemon replaced by one of its own version, and start this one again.
+    // A newer command replaces an older daemon. If it had started this one, it would start and replace it without end.
     if let Some(wanted) = flags.for_version.filter(|wanted| wanted != environment::version()) {
         let report = daemon_program::of_another_version(&wanted);
         // Nothing is left to do if nobody reads the report.

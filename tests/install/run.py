@@ -49,6 +49,9 @@ def main():
         python = make_environment()
         os.execv(python, [python, __file__, *sys.argv[1:]])
     os.environ["CUPOLA_PACKAGES"] = str(pathlib.Path(sys.argv[1]).resolve())
+    # The tests run in other directories.
+    if "CUPOLA_XTASK" in os.environ:
+        os.environ["CUPOLA_XTASK"] = str(pathlib.Path(os.environ["CUPOLA_XTASK"]).resolve())
     sys.path.insert(0, str(HERE))
     loader = unittest.TestLoader()
     tests = loader.loadTestsFromNames(sys.argv[2:]) if sys.argv[2:] else loader.discover(str(HERE))
